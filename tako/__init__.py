@@ -1,0 +1,1 @@
+"""Tako: applications on bare hosts, declared as documents and kept as declared."""

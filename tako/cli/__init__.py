@@ -1,0 +1,1 @@
+"""The command line: one module per command. Reads arguments, calls below, prints; decides nothing."""

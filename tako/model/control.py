@@ -1,0 +1,220 @@
+"""Messages between tako-server and tako-proxyd: JSON lines over a Unix socket that tako-server owns.
+
+tako-proxyd connects, says :class:`Hello` and, when it already has listening sockets, attaches their file
+descriptors (SCM_RIGHTS) in the order of ``Hello.listeners``. tako-server answers :class:`Welcome`; when the proxy had
+none, the descriptors are attached to that. After that both sides send one JSON object a line, tagged by ``type``.
+
+A table is a snapshot with a generation; :class:`Delta` replaces whole app entries and equals a table. The proxy answers each
+with :class:`Ack`, or :class:`Reject` when it cannot be used, and then keeps what it had. Draining is a state of an
+endpoint in the table, not an event, so that it survives a reconnect: for an endpoint whose ``state`` is ``draining`` the
+proxy sends :class:`Drained` once nothing is in flight, again after every reconnect.
+
+Golden files in ``tests/golden/control`` are read by the Python and by the Rust tests.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+PROTOCOL = 0
+
+
+class Message(BaseModel):
+    """Base of what goes over the control socket: frozen, snake_case, unknown fields ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+# --- the table ---------------------------------------------------------------------------------------------------
+
+
+class Endpoint(Message):
+    """One instance as the proxy sees it. Only ``active`` ones are chosen for new requests."""
+
+    instance: str
+    addr: str  # "127.0.0.1:39417"
+    state: Literal["active", "draining"] = "active"
+
+
+class TableApp(Message):
+    """Everything the proxy knows about one deployment, keyed by its deployment id ``app/env``."""
+
+    app: str
+    endpoints: tuple[Endpoint, ...] = ()
+    # Requests that find no active endpoint wait, at most so many and so long, while the proxy says `wake`.
+    max_waiters: int = 1000
+    wait_timeout_ms: int = 30_000
+    source_ip: Literal["auto", "direct", "cloudflare-proxy", "trusted-proxy"] = "auto"
+    # Absolute directory whose files are served before the app is asked; None when the release has none.
+    public_dir: str | None = None
+
+
+class TableRoute(Message):
+    """A route: ``host`` exact or ``*.suffix``; ``path`` None for all, ``/x`` exact, ``/x/*`` for a prefix."""
+
+    host: str
+    path: str | None = None
+    app: str
+    pattern: str  # as declared, for logs
+
+
+class TableCertificate(Message):
+    """PEM files for a set of names. ``fingerprint`` changes when the files do; keys never travel in a message."""
+
+    names: tuple[str, ...]
+    chain_path: str
+    key_path: str
+    fingerprint: str
+
+
+class Policies(Message):
+    """What holds for every request."""
+
+    # The port named in redirects to HTTPS; left out of the Location when it is 443.
+    https_port: int = 443
+    max_requests_per_ip: int = 2048
+    trusted_cidrs: tuple[str, ...] = ()
+    client_ip_headers: tuple[str, ...] = ()
+    proxy_protocol: bool = False
+
+
+class Table(Message):
+    """Down. The whole of what the proxy forwards by."""
+
+    type: Literal["table"] = "table"
+    generation: int
+    policies: Policies = Policies()
+    apps: tuple[TableApp, ...] = ()
+    routes: tuple[TableRoute, ...] = ()
+    certificates: tuple[TableCertificate, ...] = ()
+    # Used when the SNI name is missing or unknown.
+    default_certificate: TableCertificate | None = None
+
+
+# --- down: tako-server to tako-proxyd ------------------------------------------------------------------------------
+
+
+class Welcome(Message):
+    """Down, once. ``listeners`` names the descriptors attached; empty when the proxy brought its own.
+
+    A name is ``http/0``, ``http/1``, …, ``https/0``, …: sockets of one port, one for each worker thread (SO_REUSEPORT).
+    """
+
+    type: Literal["welcome"] = "welcome"
+    protocol: int = PROTOCOL
+    listeners: tuple[str, ...] = ()
+
+
+class Delta(Message):
+    """Down. Replaces these app entries of the table with generation ``base``; the result has ``generation``."""
+
+    type: Literal["delta"] = "delta"
+    base: int
+    generation: int
+    apps: tuple[TableApp, ...]
+
+
+class StartFailed(Message):
+    """Down. Those who wait for ``app`` are answered: ``startup_failed`` 502, ``startup_timeout`` 504, ``unavailable`` 503."""
+
+    type: Literal["start_failed"] = "start_failed"
+    app: str
+    reason: Literal["startup_failed", "startup_timeout", "unavailable"] = "startup_failed"
+
+
+class LogLevel(Message):
+    """Down. How much the proxy writes to its own log."""
+
+    type: Literal["log_level"] = "log_level"
+    level: Literal["error", "warn", "info", "debug"]
+
+
+class Shutdown(Message):
+    """Down. Stop accepting, finish what is in flight for at most so long, exit 0."""
+
+    type: Literal["shutdown"] = "shutdown"
+    drain_ms: int = 30_000
+
+
+# --- up: tako-proxyd to tako-server --------------------------------------------------------------------------------
+
+
+class Hello(Message):
+    """Up, first. ``generation`` is that of the table it serves by (0: none), maybe read from disk."""
+
+    type: Literal["hello"] = "hello"
+    protocol: int = PROTOCOL
+    pid: int
+    version: str
+    generation: int
+    listeners: tuple[str, ...] = ()
+
+
+class Ack(Message):
+    """Up. From here on every new request is decided by this generation."""
+
+    type: Literal["ack"] = "ack"
+    generation: int
+
+
+class Reject(Message):
+    """Up. The table or delta was not applied; ``error`` says why. The server answers with a whole table."""
+
+    type: Literal["reject"] = "reject"
+    generation: int
+    error: str
+
+
+class Wake(Message):
+    """Up. Requests wait for ``app``, which has no active endpoint. Repeated each second while they wait."""
+
+    type: Literal["wake"] = "wake"
+    app: str
+    waiting: int
+
+
+class Drained(Message):
+    """Up. Nothing is in flight to this draining endpoint."""
+
+    type: Literal["drained"] = "drained"
+    app: str
+    instance: str
+
+
+class ConnectFailed(Message):
+    """Up. The instance refused a connection; the host agent probes it at once. At most one a second per instance."""
+
+    type: Literal["connect_failed"] = "connect_failed"
+    app: str
+    instance: str
+    error: str
+
+
+class InstanceStats(Message):
+    """Counts of one endpoint since the proxy started; ``idle_ms`` since its last request *finished*."""
+
+    app: str
+    instance: str
+    in_flight: int
+    requests: int
+    idle_ms: int
+
+
+class Stats(Message):
+    """Up, each second while something changed and at least every ten."""
+
+    type: Literal["stats"] = "stats"
+    connections: int
+    instances: tuple[InstanceStats, ...] = ()
+
+
+Down = Annotated[
+    Welcome | Table | Delta | StartFailed | LogLevel | Shutdown,
+    Field(discriminator="type"),
+]
+Up = Annotated[
+    Hello | Ack | Reject | Wake | Drained | ConnectFailed | Stats,
+    Field(discriminator="type"),
+]
+DOWN: TypeAdapter[Down] = TypeAdapter(Down)
+UP: TypeAdapter[Up] = TypeAdapter(Up)

@@ -1,0 +1,26 @@
+"""Host: this machine. There is one, named by the server."""
+
+from pydantic import Field
+
+from tako.model.kinds.kind import Document, Seen
+
+
+class HostSpec(Document):
+    """Server settings that may change while it runs."""
+
+    server_name: str | None = Field(default=None, description="Label in metrics; default the host name.")
+
+
+class HostStatus(Seen):
+    """What is seen. Conditions: Ready, ProxyReady, StoreReady, Isolation (what the host lacks is in its message)."""
+
+    version: str | None = Field(default=None, description="Version of tako-server.")
+    pid: int | None = Field(default=None, description="Process id of tako-server.")
+    proxy_pid: int | None = Field(default=None, description="Process id of tako-proxyd.")
+    table_generation: int | None = Field(default=None, description="Generation that tako-proxyd has acknowledged.")
+    http_port: int | None = Field(default=None, description="Port that redirects to HTTPS.")
+    https_port: int | None = Field(default=None, description="Port that serves.")
+    apps: int | None = Field(default=None, description="Apps declared.")
+    instances: int | None = Field(default=None, description="Processes that take requests.")
+    cpus: int | None = Field(default=None, description="CPUs that instances may use.")
+    isolation: list[str] | None = Field(default=None, description="Kinds of isolation in force.")
