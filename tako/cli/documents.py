@@ -74,7 +74,7 @@ def _files_below(directory: Path) -> list[Path]:
 def _documents(file: str, text: bytes, directory: Path) -> Iterator[Source]:
     number = 0
     try:
-        for document in yaml.load_all(text, Loader=_StrictLoader):  # noqa: S506 - it is a safe loader
+        for document in yaml.load_all(text, Loader=_StrictLoader):
             number += 1
             if document is not None:
                 yield from _checked(document, file, number, directory)
@@ -115,7 +115,9 @@ def _checked(document: Any, file: str, number: int, directory: Path) -> Iterator
     for field in ("apiVersion", "kind"):
         if not isinstance(document.get(field), str):
             example = {"apiVersion": "tako.sh/v1", "kind": "App"}[field]
-            raise CommandFailed(f"{place}: {field}: given {_short(document.get(field))}: must be text such as {example}")
+            raise CommandFailed(
+                f"{place}: {field}: given {_short(document.get(field))}: must be text such as {example}"
+            )
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         given = metadata.get("name") if isinstance(metadata, dict) else metadata
