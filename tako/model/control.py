@@ -115,7 +115,10 @@ class Delta(Message):
 
 
 class StartFailed(Message):
-    """Down. Answers those who wait for ``app``: startup_failed 502, startup_timeout 504, unavailable 503."""
+    """Down. Those who wait for ``app`` are answered.
+
+    ``startup_failed`` is 502, ``startup_timeout`` 504, ``unavailable`` 503.
+    """
 
     type: Literal["start_failed"] = "start_failed"
     app: str
