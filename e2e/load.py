@@ -21,7 +21,7 @@ from typing import Self
 class Failure:
     """One request that did not get the answer it should have."""
 
-    at_seconds: float  # since the load began
+    begun: float  # time.monotonic() when the request was about to be sent
     phase: str  # connect, send, head, body, answer
     detail: str
     host: str
@@ -53,6 +53,7 @@ class Report:
     by_host: Counter[str] = field(default_factory=Counter)
     releases: list[str] = field(default_factory=list)  # in the order in which each was first seen
     longest_seconds: float = 0.0
+    begun: float = field(default_factory=time.monotonic)
 
     def refused(self) -> list[Failure]:
         return [failure for failure in self.failures if failure.phase == "connect"]
@@ -60,7 +61,7 @@ class Report:
     def explain(self) -> str:
         lines = [f"{self.requests} requests, {self.connections} connections, {len(self.failures)} failed"]
         lines += [
-            f"  at {f.at_seconds:7.3f} s  {f.host}  {f.phase}{' (reused)' if f.reused else ''}: {f.detail}"
+            f"  at {f.begun - self.begun:7.3f} s  {f.host}  {f.phase}{' (reused)' if f.reused else ''}: {f.detail}"
             for f in self.failures[:40]
         ]
         return "\n".join(lines)
@@ -192,10 +193,8 @@ class Load:
         self._context = tls_context()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
-        self._begun = 0.0
 
     def __enter__(self) -> Self:
-        self._begun = time.monotonic()
         self._thread.start()
         self.wait_for_requests(len(self._clients))
         return self
@@ -229,7 +228,7 @@ class Load:
                 answer = await connection.request(self._path, close=fresh, timeout=self._timeout)
                 self._judge(host, answer)
             except PhaseError as error:
-                self._fail(host, error, reused)
+                self.report.failures.append(Failure(began, error.phase, error.detail, host, reused))
                 if connection is not None:
                     await connection.close()
             self.report.requests += 1
@@ -251,7 +250,3 @@ class Load:
         self.report.by_host[host] += 1
         if str(seen["release"]) not in self.report.releases:
             self.report.releases.append(str(seen["release"]))
-
-    def _fail(self, host: str, error: PhaseError, reused: bool) -> None:
-        at = time.monotonic() - self._begun
-        self.report.failures.append(Failure(at, error.phase, error.detail, host, reused))
