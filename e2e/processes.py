@@ -49,7 +49,7 @@ def _pids() -> Iterator[int]:
 
 def _belongs(pid: int, data_dir: str) -> bool:
     try:
-        working_directory = os.readlink(f"/proc/{pid}/cwd")
+        working_directory = str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
         return False
     below = [working_directory, *_arguments(pid)]
@@ -73,7 +73,7 @@ def _zombie(pid: int) -> bool:
 def _sockets(pid: int) -> Iterator[str]:
     try:
         for entry in Path(f"/proc/{pid}/fd").iterdir():
-            target = os.readlink(entry)
+            target = str(entry.readlink())
             if target.startswith("socket:["):
                 yield target[len("socket:[") : -1]
     except OSError:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from e2e.host import Host, eventually
 
@@ -38,7 +39,7 @@ def test_a_source_that_is_missing_is_named(host: Host) -> None:
     document = host.document("bad")
     document["spec"]["source"] = {"path": str(host.root / "nowhere")}
     # `tako apply` refuses it; a document that comes another way is stored, and its condition says so.
-    refused = host.tako("apply", "-f", "-", stdin=__import__("yaml").safe_dump(document), check=False)
+    refused = host.tako("apply", "-f", "-", stdin=yaml.safe_dump(document), check=False)
     assert refused.returncode != 0
     assert str(host.root / "nowhere") in refused.stdout + refused.stderr
     host.client.create("apps.tako.sh", "production", document)

@@ -4,7 +4,6 @@ import shutil
 import subprocess
 
 from e2e.host import Host, eventually
-from e2e.processes import processes_of
 
 
 def test_a_stale_socket_is_replaced(host: Host) -> None:
@@ -66,13 +65,10 @@ def test_a_deleted_data_directory_is_a_fresh_start(host: Host) -> None:
 
 def test_a_data_directory_deleted_under_a_running_server_is_noticed(host: Host) -> None:
     host.apply(host.document("hello"))
-    pids = processes_of(host.data_dir) | {host.server.pid}
     shutil.rmtree(host.data_dir)
     eventually("the server to end or to begin anew", lambda: host.server.poll() is not None or host.socket.exists(), 60)
     if host.server.poll() is not None:
         assert str(host.data_dir) in host.log_tail()
-    for pid in pids:
-        assert pid > 1
 
 
 def test_a_table_that_is_corrupt_is_replaced(host: Host) -> None:

@@ -7,7 +7,9 @@ from e2e.host import Host, eventually
 
 
 def asleep(host: Host, name: str) -> bool:
-    return not any(each.get("status", {}).get("state") in ("Starting", "Ready", "Healthy") for each in host.instances(name))
+    return not any(
+        each.get("status", {}).get("state") in ("Starting", "Ready", "Healthy") for each in host.instances(name)
+    )
 
 
 def test_an_idle_app_is_stopped_and_started_by_the_next_request(host: Host) -> None:

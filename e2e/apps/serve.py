@@ -41,7 +41,7 @@ def status(headers: dict[str, str]) -> tuple[int, bytes, str]:
 
 
 def answer(method: str, target: str, headers: dict[str, str], body: bytes) -> tuple[int, bytes, str]:
-    """Say who answers; `?ms=N` takes that long, `?die` does not come back at all."""
+    """Say who answers; `?ms=N` takes that long, `?say=X` prints X, `?die` does not come back."""
     if headers.get("host", "").split(":")[0] == f"{APP}.tako":
         return status(headers)
     path, _, query = target.partition("?")
@@ -49,6 +49,8 @@ def answer(method: str, target: str, headers: dict[str, str], body: bytes) -> tu
         os.kill(os.getpid(), signal.SIGKILL)
     if query.startswith("ms="):
         time.sleep(int(query[3:]) / 1000)
+    if query.startswith("say="):
+        print(query[4:], flush=True)
     said = {
         "app": APP,
         "instance": INSTANCE,
