@@ -97,7 +97,7 @@ async def _fan_out(session: aiohttp.ClientSession) -> Table:
     await asyncio.gather(*watchers)
     return Table(
         "API: from a write to its watchers",
-        f"{count} patches, one each 5 ms, {WATCHERS} watchers: from sending a patch until a watcher has read the event.",
+        f"{count} patches, one each 5 ms, {WATCHERS} watchers: from sending a patch until a watcher has its event.",
         ("median", "p95", "worst"),
         (spread(delays),),
     )
