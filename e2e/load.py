@@ -22,7 +22,7 @@ class Failure:
     """One request that did not get the answer it should have."""
 
     begun: float  # time.monotonic() when the request was about to be sent
-    phase: str  # connect, send, head, body, answer
+    phase: str  # connect, send, head, body, timeout, answer
     detail: str
     host: str
     reused: bool  # the connection had carried a request before
@@ -115,7 +115,7 @@ class Connection:
         try:
             answer = await asyncio.wait_for(self._read_answer(), timeout)
         except TimeoutError as error:
-            raise PhaseError("head", f"no answer within {timeout} s") from error
+            raise PhaseError("timeout", f"no whole answer within {timeout} s") from error
         self.used += 1
         self.open = not close and answer.headers.get("connection", "").lower() != "close"
         return answer
