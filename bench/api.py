@@ -3,7 +3,8 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import aiohttp
 
@@ -26,10 +27,9 @@ async def _measure(socket: str) -> list[Table]:
         rows = []
         for concurrency in (1, 16, 64):
             count = 300 if concurrency == 1 else 1500
-            creates = await _rate(concurrency, count, lambda n, c=concurrency: _create(session, f"c{c}-{n}"))
-            patches = await _rate(concurrency, count, lambda n, c=concurrency: _patch(session, f"c{c}-{n}", str(n)))
-            gets = await _rate(concurrency, count, lambda n, c=concurrency: _get(session, f"c{c}-{n}"))
-            rows.append((str(concurrency), f"{creates:,.0f}", f"{patches:,.0f}", f"{gets:,.0f}"))
+            names = [f"c{concurrency}-{number}" for number in range(count)]
+            rates = [await _rate(concurrency, names, partial(call, session)) for call in (_create, _patch, _get)]
+            rows.append((str(concurrency), *(f"{rate:,.0f}" for rate in rates)))
         writes = Table(
             "API: requests per second",
             "ConfigMaps of about 1 KB over the Unix socket, one client process on the same two cores; "
@@ -40,16 +40,16 @@ async def _measure(socket: str) -> list[Table]:
         return [writes, await _fan_out(session)]
 
 
-async def _rate(concurrency: int, count: int, call: Callable[[int], Awaitable[None]]) -> float:
-    numbers = iter(range(count))
+async def _rate(concurrency: int, names: Sequence[str], call: Callable[[str], Awaitable[None]]) -> float:
+    remaining = iter(names)
 
     async def worker() -> None:
-        for number in numbers:
-            await call(number)
+        for name in remaining:
+            await call(name)
 
     began = time.perf_counter()
     await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return count / (time.perf_counter() - began)
+    return len(names) / (time.perf_counter() - began)
 
 
 async def _create(session: aiohttp.ClientSession, name: str) -> None:
@@ -59,7 +59,7 @@ async def _create(session: aiohttp.ClientSession, name: str) -> None:
         await response.read()
 
 
-async def _patch(session: aiohttp.ClientSession, name: str, value: str) -> None:
+async def _patch(session: aiohttp.ClientSession, name: str, value: str = "1") -> None:
     headers = {"Content-Type": "application/merge-patch+json"}
     body = json.dumps({"data": {"value": value}})
     async with session.patch(f"{COLLECTION}/{name}", data=body, headers=headers) as response:

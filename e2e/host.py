@@ -171,7 +171,8 @@ class Host:
     # --- what is seen ----------------------------------------------------------------------------------------
 
     def app(self, name: str) -> dict[str, Any]:
-        return self.client.get("apps.tako.sh", "production", name)
+        document: dict[str, Any] = self.client.get("apps.tako.sh", "production", name)
+        return document
 
     def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
         """A condition of an app; an empty one while it is not there."""
@@ -189,6 +190,13 @@ class Host:
             for each in self.instances(name)
             if each.get("status", {}).get("state") == "Healthy"
         }
+
+    def await_healthy(self, name: str, count: int, timeout_seconds: float = 20) -> dict[str, int]:
+        """Return what `healthy` says once it speaks of exactly so many."""
+        eventually(
+            f"{name} to have {count} healthy instances", lambda: len(self.healthy(name)) == count, timeout_seconds
+        )
+        return self.healthy(name)
 
     def instance_pids(self) -> set[int]:
         """Pids of every instance that is alive by its own document."""

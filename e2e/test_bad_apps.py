@@ -43,8 +43,8 @@ def test_a_source_that_is_missing_is_named(host: Host) -> None:
     assert refused.returncode != 0
     assert str(host.root / "nowhere") in refused.stdout + refused.stderr
     host.client.create("apps.tako.sh", "production", document)
-    ready = eventually("Ready=False", lambda: (now := host.condition("bad")).get("status") == "False" and now)
-    assert str(host.root / "nowhere") in ready["message"]
+    eventually("Ready=False", lambda: host.condition("bad").get("status") == "False")
+    assert str(host.root / "nowhere") in host.condition("bad")["message"]
 
 
 def test_a_crash_loop_backs_off_and_says_so(host: Host) -> None:

@@ -31,7 +31,8 @@ def test_a_deleted_state_is_made_anew_and_the_documents_may_be_applied_again(hos
     host.start()
     host.apply(document)
     assert host.fetch("hello").json()["app"] == "hello"
-    eventually("no orphan", lambda: host.orphans() == set() and len(host.healthy("hello")) == 2)
+    host.await_healthy("hello", 2)
+    eventually("no orphan", lambda: host.orphans() == set())
 
 
 def test_a_corrupt_state_is_refused_with_the_way_out_or_recovered(host: Host) -> None:
@@ -76,5 +77,5 @@ def test_a_table_that_is_corrupt_is_replaced(host: Host) -> None:
     host.kill_everything()
     (host.data_dir / "proxy" / "table.json").write_text("{ not json")
     host.start()
-    eventually("hello to be Ready", lambda: len(host.healthy("hello")) == 1)
+    host.await_healthy("hello", 1)
     assert host.fetch("hello").json()["app"] == "hello"

@@ -68,7 +68,7 @@ def test_scale_and_wait(host: Host) -> None:
     host.apply(host.document("hello", maxInstances=4))
     host.tako("scale", "app/hello", "-n", "production", "--instances", "3")
     host.tako("wait", "app/hello", "-n", "production", "--for=condition=Ready", "--timeout", "30s")
-    eventually("three instances", lambda: len(host.healthy("hello")) == 3)
+    host.await_healthy("hello", 3)
     late = host.tako("wait", "app/hello", "-n", "production", "--for=condition=Never", "--timeout", "1s", check=False)
     assert late.returncode != 0
     refused = host.tako("scale", "app/hello", "-n", "production", "--instances", "9", check=False)

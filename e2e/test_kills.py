@@ -22,7 +22,7 @@ def test_visitors_do_not_notice_that_tako_server_was_killed_twenty_times(host: H
             time.sleep(moment)
         eventually("the API to answer", host.answers, 30)
         load.wait_for_requests(100)
-        after = {name: eventually(f"{name}'s instances", lambda name=name: host.healthy(name)) for name in before}
+        after = {name: host.await_healthy(name, len(pids)) for name, pids in before.items()}
     assert load.report.failures == [], load.report.explain()
     assert after == before
     assert host.orphans() == set()
@@ -44,7 +44,7 @@ def test_only_requests_in_flight_fail_when_one_of_three_instances_is_killed(host
     with Load(host.https_port, ["hello.localhost"], path="/?ms=20") as load:
         load.wait_for_requests(100)
         dead_at = kill([victim])
-        healed = eventually("three instances again", lambda: (now := host.healthy("hello")) and len(now) == 3 and now)
+        healed = host.await_healthy("hello", 3)
         load.wait_for_requests(200)
     late = [failure for failure in load.report.failures if failure.begun > dead_at]
     assert late == [], load.report.explain()
@@ -77,7 +77,7 @@ def test_everything_comes_back_when_the_server_alone_is_started_after_a_power_cu
     assert processes_of(host.data_dir) == set()
     host.start()
     for name in names:
-        eventually(f"{name} to be Ready", lambda name=name: len(host.healthy(name)) == 2)
+        host.await_healthy(name, 2)
         assert host.fetch(name).json()["app"] == name
     with Load(host.https_port, [f"{name}.localhost" for name in names]) as load:
         load.wait_for_requests(100)
@@ -94,5 +94,5 @@ def test_a_server_killed_while_it_starts_an_instance_leaves_no_orphan(host: Host
         eventually("an instance", lambda: len(processes_of(host.data_dir)) > 1)
         host.kill_server()
         host.start()
-    eventually("slow to be Ready", lambda: len(host.healthy("slow")) == 1)
+    host.await_healthy("slow", 1)
     eventually("no orphan", lambda: host.orphans() == set())

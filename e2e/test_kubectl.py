@@ -66,7 +66,7 @@ def test_the_life_of_an_app_in_kubectl_commands(host: Host, kubectl: Kubectl) ->
     assert "unchanged" in kubectl("apply", "-f", str(file)).stdout
     assert kubectl("diff", "-f", str(file), check=False).returncode == 0
     kubectl("scale", "app/hello", "-n", "production", "--replicas=3")
-    eventually("three instances", lambda: len(host.healthy("hello")) == 3)
+    host.await_healthy("hello", 3)
     assert "routes" in kubectl("explain", "app.spec").stdout
     assert kubectl("auth", "can-i", "create", "apps.tako.sh").stdout.strip() == "yes"
     kubectl("delete", "app/hello", "-n", "production", "--timeout=30s")
@@ -76,7 +76,7 @@ def test_the_life_of_an_app_in_kubectl_commands(host: Host, kubectl: Kubectl) ->
 def test_edit_changes_what_runs(host: Host, kubectl: Kubectl) -> None:
     host.apply(host.document("hello", instances=1))
     kubectl("edit", "app/hello", "-n", "production")
-    eventually("two instances", lambda: len(host.healthy("hello")) == 2)
+    host.await_healthy("hello", 2)
 
 
 def test_server_side_apply_by_two_managers_conflicts_until_it_is_forced(host: Host, kubectl: Kubectl) -> None:

@@ -76,8 +76,8 @@ def certificate(root: Path) -> Path:
     return file
 
 
-def failures(port: int, **options: int) -> list[tuple[str, bool]]:
-    with Load(port, ["hello.localhost"], timeout_seconds=1, **{"keep_alive": 1, "fresh": 0, **options}) as load:
+def failures(port: int, keep_alive: int = 1, fresh: int = 0) -> list[tuple[str, bool]]:
+    with Load(port, ["hello.localhost"], timeout_seconds=1, keep_alive=keep_alive, fresh=fresh) as load:
         load.wait_for_requests(10)
     return [(failure.phase, failure.reused) for failure in load.report.failures]
 

@@ -17,7 +17,7 @@ def test_a_rolling_update_of_three_instances_fails_no_request(host: Host) -> Non
         load.wait_for_requests(100)
     assert load.report.failures == [], load.report.explain()
     assert load.report.releases == ["1", "2", "3"]
-    after = eventually("three instances", lambda: (now := host.healthy("hello")) and len(now) == 3 and now)
+    after = host.await_healthy("hello", 3)
     assert set(after).isdisjoint(before)
     assert serves(host, "hello", "3")
     eventually("no process of an old release", lambda: host.orphans() == set() and len(host.instance_pids()) == 3)
@@ -92,6 +92,6 @@ def test_scaling_up_and_down_under_load_fails_no_request(host: Host) -> None:
     with Load(host.https_port, ["hello.localhost"], path="/?ms=10") as load:
         for wanted in (4, 2, 3, 1):
             host.tako("scale", "app/hello", "-n", "production", "--instances", str(wanted))
-            eventually(f"{wanted} instances", lambda wanted=wanted: len(host.healthy("hello")) == wanted)
+            host.await_healthy("hello", wanted)
             load.wait_for_requests(50)
     assert load.report.failures == [], load.report.explain()

@@ -21,7 +21,7 @@ TOKEN = ""
 def read_token() -> str:
     """fd 3 carries the envelope: one JSON object, then EOF."""
     with os.fdopen(3, "rb") as pipe:
-        return json.loads(pipe.read())["token"]
+        return str(json.loads(pipe.read())["token"])
 
 
 def report_port(port: int) -> None:
