@@ -35,14 +35,13 @@ check: lint test-rust test-sdks
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+	.venv/bin/mypy tako e2e bench
 	.venv/bin/lint-imports
 	cd proxyd && cargo fmt --check
 
-# The release profile, so that the dependencies compiled by `pip install` are used again.
-test-rust: setup
-	cd proxyd && cargo clippy --release --locked --all-targets -- -D warnings
-	cd proxyd && cargo test --release --locked
+test-rust:
+	cd proxyd && cargo clippy --quiet --locked --all-targets -- -D warnings
+	cd proxyd && cargo test --quiet --locked
 
 test-sdks: setup
 	scripts/test-sdks.sh

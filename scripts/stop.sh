@@ -21,8 +21,8 @@ mine() {
 
 signal() { # signal NAME: true when there was anybody to send it to
     local pids
-    pids=$(mine)
-    [ -n "$pids" ] && kill "-$1" $pids 2>/dev/null
+    mapfile -t pids < <(mine)
+    [ "${#pids[@]}" -gt 0 ] && kill "-$1" "${pids[@]}" 2>/dev/null
 }
 
 stop_server() { # first, or it would start again what is stopped next

@@ -2,7 +2,6 @@
 # Finds what this machine must bring along, or says which package to install. Sourced; defines
 # `require_tools` and, after it, $python.
 
-readonly oldest_rust=1.85
 readonly oldest_node=20
 
 find_python() {
@@ -22,13 +21,15 @@ at_least() { # at_least WANTED SEEN
 }
 
 require_tools() {
-    local missing=() seen
+    local missing=() oldest_rust seen
+    # shellcheck disable=SC2034  # read by whoever sources this
     python=$(find_python) ||
         missing+=("Python 3.11 or newer with venv      Debian, Ubuntu: apt-get install python3 python3-venv")
     command -v cc >/dev/null ||
         missing+=("a C compiler                        Debian, Ubuntu: apt-get install build-essential")
     command -v curl >/dev/null ||
         missing+=("curl                                Debian, Ubuntu: apt-get install curl")
+    oldest_rust=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' proxyd/Cargo.toml)
     seen=$(cargo --version 2>/dev/null | cut -d' ' -f2)
     if [ -z "$seen" ] || ! at_least "$oldest_rust" "$seen"; then
         missing+=("Rust $oldest_rust or newer (found: ${seen:-none})      rustup.rs, or apt-get install rustup && rustup default stable")
