@@ -7,25 +7,25 @@ import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from tako.host_agent import settled
 from tako.host_agent.applog import AppLogs
 from tako.host_agent.argv import http_argv
-from tako.host_agent.environment import envelope, http_environment
-from tako.host_agent.isolation import Isolation
+from tako.host_agent.environment import envelope, http_environment, new_token
+from tako.host_agent.isolation import AppUser, Isolation, confine
+from tako.host_agent.launch import LaunchOrder
 from tako.host_agent.layout import Layout
-from tako.host_agent.processes import LaunchOrder, Processes, Running
+from tako.host_agent.processes import Processes, Running
+from tako.host_agent.removal import remove_app
 from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal, Supervisor
 from tako.host_agent.template import Template
 from tako.host_agent.views import AppView
 from tako.model.errors import Refused
-from tako.model.kinds import InstanceState
+from tako.model.kinds.app import Limits, Runtime
 from tako.model.names import INSTANCE_ID_ALPHABET, INSTANCE_ID_LENGTH, DeploymentId, InstanceId
 
 log = logging.getLogger(__name__)
 
-# The published SDKs take a token of 32 characters of this alphabet.
-TOKEN_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-TOKEN_LENGTH = 32
 INSTANCES_PER_CPU = 2
 
 
@@ -50,13 +50,15 @@ class HostAgent:
         self._refuse = refuse
         self._supervisors: dict[DeploymentId, Supervisor] = {}
         self._moved = asyncio.Event()  # set at the next change, and then replaced
+        self._drains: set[asyncio.Task[None]] = set()
 
     # --- wanted ---------------------------------------------------------------------------------------------
 
     def want(self, app: DeploymentId, template: Template | None, instances: int, timing: Timing) -> None:
         """Declare what runs for an app; None drains and stops everything."""
         if template is not None:
-            self.logs.open(app)
+            self._layout.app(app).make()
+            self.logs.watch(app)
         self._supervisor(app).want(template, instances, timing)
 
     def retire(self, app: DeploymentId, instance: InstanceId) -> bool:
@@ -78,8 +80,7 @@ class HostAgent:
         """Remove everything this host has of an app whose processes are gone, its data too."""
         if supervisor := self._supervisors.pop(app, None):
             supervisor.close()
-        await self.logs.close(app)
-        await self._layout.remove_app(app)
+        await asyncio.to_thread(remove_app, self._layout, app)
 
     # --- seen -----------------------------------------------------------------------------------------------
 
@@ -94,6 +95,10 @@ class HostAgent:
         supervisor = self._supervisors.get(app)
         return supervisor is None or supervisor.empty
 
+    def owner_of(self, app: DeploymentId) -> AppUser | None:
+        """Return the user that an app's files belong to; None where every app runs as the server's own."""
+        return confine(self._isolation, app, Limits()).user
+
     @property
     def missing_isolation(self) -> tuple[str, ...]:
         return tuple(self._isolation.missing)
@@ -102,13 +107,17 @@ class HostAgent:
 
     def adopt(self) -> None:
         """Take over what an earlier server started, and end what nobody recorded."""
+        self.logs.start()
         for running in self._processes.adopt():
-            app = DeploymentId.parse(running.record.app)
-            self.logs.open(app)
-            self._supervisor(app).adopt(running, InstanceState(running.record.state))
+            self.logs.watch(running.record.app)
+            self._supervisor(running.record.app).adopt(running)
+        for record in self._processes.dead_records():
+            # It ended while no server ran; the supervisor starts another, and its last lines are in the log.
+            self.tell(record.app, "ERROR", "The process ended while tako-server was away.", instance=record.id)
+            self.forget(record.app, record.id)
         for orphan in self._processes.orphans():
-            log.warning("stopping pid %d: it is an instance of ours that no record names", orphan)
-            self._processes.kill_orphan(orphan)
+            log.warning("stopping pid %d: it is an instance of ours that no record names", orphan.pid)
+            orphan.kill()
 
     def retire_undeclared(self, declared: Iterable[DeploymentId]) -> None:
         """Stop the processes of apps that are not declared (any more)."""
@@ -150,16 +159,20 @@ class HostAgent:
         if not app_dir.is_dir():
             raise Refused(f"{app_dir} does not exist; apply the app again to prepare its release")
         install_dir = release / template.install_dir if template.install_dir else app_dir
-        instance = InstanceId(_random(INSTANCE_ID_ALPHABET, INSTANCE_ID_LENGTH))
-        token = _random(TOKEN_ALPHABET, TOKEN_LENGTH)
+        instance = InstanceId(
+            "".join(secrets.choice(INSTANCE_ID_ALPHABET) for _ in range(INSTANCE_ID_LENGTH)),
+        )
+        token = new_token()
         dirs = self._layout.app(template.app)
+        runtime = Runtime(template.runtime) if template.runtime else None
+        limits = template.resource_limits
         order = LaunchOrder(
-            app=template.app,
             id=instance,
+            app=template.app,
             release=template.release,
             template=template.hash,
             argv=http_argv(
-                template.runtime,
+                runtime,
                 template.main,
                 template.start,
                 app_dir=app_dir,
@@ -167,29 +180,29 @@ class HostAgent:
                 runtimes=self._layout.runtimes,
                 instance=instance,
             ),
-            cwd=app_dir,
-            env=http_environment(
-                app=template.app,
-                release=template.release,
-                runtime=template.runtime,
-                user_env=template.env,
+            environment=http_environment(
+                template.app,
+                template.release,
+                runtime,
+                template.env,
                 data_app=dirs.data_app,
                 internal_socket=self._layout.internal_socket,
-                server_env=os.environ,
+                inherited=os.environ,
             ),
-            envelope=envelope(token, {}, {}),
+            cwd=app_dir,
             token=token,
-            health_path=template.health_path,
+            envelope=envelope(token),
+            limits=limits,
+            confinement=confine(self._isolation, template.app, limits),
             restarts=restarts,
-            limits=template.resource_limits,
         )
         return self._processes.spawn(order)
 
-    def ended(self, app: DeploymentId, instance: InstanceId) -> tuple[str, ...]:
-        return tuple(self._processes.last_output(app, instance, 20))
-
     def forget(self, app: DeploymentId, instance: InstanceId) -> None:
-        self._processes.forget(app, instance)
+        self._processes.forget(instance)
+        task = asyncio.get_running_loop().create_task(self.logs.drained(app, instance))
+        self._drains.add(task)
+        task.add_done_callback(self._drains.discard)
 
     def changed(self, app: DeploymentId) -> None:
         self._moved.set()
@@ -200,10 +213,12 @@ class HostAgent:
         self._refuse(app, reason)
 
     def settled(self, template: Template) -> None:
-        self._layout.remember_settled(template.app, template.to_json())
-        self._layout.point_current(template.app, template.release)
+        try:
+            settled.remember(self._layout, template)
+        except OSError as error:
+            self.tell(template.app, "ERROR", f"The good release cannot be remembered for a rollback: {error}")
 
-    def tell(self, app: DeploymentId, level: str, message: str, **fields: object) -> None:
+    def tell(self, app: DeploymentId, level: str, message: str, **fields: str | int | None) -> None:
         self.logs.server_line(app, "tako-server", level, message, **fields)
 
     # --------------------------------------------------------------------------------------------------------
@@ -214,11 +229,11 @@ class HostAgent:
     def _supervisor(self, app: DeploymentId) -> Supervisor:
         if app not in self._supervisors:
             supervisor = Supervisor(app, self)
-            if (text := self._layout.settled(app)) is not None:
-                try:
-                    supervisor.fall_back_on(Template.from_json(text))
-                except (KeyError, TypeError, ValueError):
-                    log.warning("%s: what is remembered of the last good release is damaged; it is not used", app)
+            try:
+                if (template := settled.recall(self._layout, app)) is not None:
+                    supervisor.fall_back_on(template)
+            except (OSError, KeyError, TypeError, ValueError) as error:
+                log.warning("%s: the remembered last good release is not used: %s", app, error)
             self._supervisors[app] = supervisor
         return self._supervisors[app]
 
@@ -226,7 +241,3 @@ class HostAgent:
 def max_instances(declared: int | None) -> int:
     """Return how many instances an app may have on this host."""
     return declared if declared is not None else INSTANCES_PER_CPU * len(os.sched_getaffinity(0))
-
-
-def _random(alphabet: str, length: int) -> str:
-    return "".join(secrets.choice(alphabet) for _ in range(length))

@@ -92,5 +92,19 @@ class Layout:
         return self.data_dir / "tmp"
 
     @property
+    def certs(self) -> Path:
+        """``{domain}/fullchain.pem``, ``privkey.pem`` and ``issuer``."""
+        return self.data_dir / "certs"
+
+    @property
+    def proxy(self) -> Path:
+        """The control socket, the last table and the log of tako-proxyd."""
+        return self.data_dir / "proxy"
+
+    @property
+    def api_socket(self) -> Path:
+        return self.data_dir / "api.sock"
+
+    @property
     def internal_socket(self) -> Path:
         return self.data_dir / "internal.sock"

@@ -7,8 +7,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
+from tako.host_agent.exits import ExitSeen
 from tako.host_agent.probes import Probe, probe
-from tako.host_agent.processes import ExitSeen, NotReady, Running
+from tako.host_agent.processes import NotReady, Running
 from tako.host_agent.rollout import SeenInstance, TemplateHash
 from tako.host_agent.views import InstanceView
 from tako.model.kinds import InstanceState
@@ -19,6 +20,8 @@ STEADY_INTERVAL_SECONDS = 1.0
 STARTUP_INTERVAL_SECONDS = 0.1
 FAILURES_UNTIL_UNHEALTHY = 2
 FAILURES_UNTIL_DEAD = 3
+# The planner's startup timeout ends a start; this only bounds a wait that nobody plans for.
+LONGEST_START_SECONDS = 3600.0
 
 
 class Life:
@@ -28,6 +31,7 @@ class Life:
         self,
         running: Running,
         clock: Callable[[], float],
+        health_path: Callable[[TemplateHash], str],
         changed: Callable[["Life"], None],
         ended: Callable[["Life", ExitSeen], None],
     ) -> None:
@@ -46,6 +50,7 @@ class Life:
         self.port: int | None = None
         self._running = running
         self._clock = clock
+        self._health_path = health_path
         self._changed = changed
         self._ended = ended
         self._fault: str | None = None  # why we ended it, in words
@@ -60,18 +65,15 @@ class Life:
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._watch_exit()), loop.create_task(self._become_ready())]
 
-    def adopted(self, state: InstanceState) -> None:
-        """Take up the state an earlier server left it in; a half-started one cannot report its port to us."""
+    def adopted(self) -> None:
+        """It served before this server began: it goes on serving, and the next probe tells otherwise."""
         record = self._running.record
         if record.port is None:
             self._condemn("It was still starting when tako-server was restarted, so its port is unknown")
             return
         self.port = record.port
-        if state in (InstanceState.DRAINING, InstanceState.STOPPING):
-            self._enter(InstanceState.DRAINING)
-        else:
-            self.healthy_since = self._clock()
-            self._enter(InstanceState.HEALTHY)
+        self.healthy_since = self._clock()
+        self._enter(InstanceState.HEALTHY)
 
     def close(self) -> None:
         for task in self._tasks:
@@ -123,7 +125,7 @@ class Life:
             state=self.state,
             argv=tuple(record.argv),
             pid=self._running.pid,
-            start_ticks=self._running.start_ticks,
+            start_ticks=record.start_ticks or 0,
             started_at=record.started_at,
             port=self.port,
             restarts=record.restarts,
@@ -131,22 +133,19 @@ class Life:
             detail=self._detail,
         )
 
+    def last_output(self, lines: int) -> list[str]:
+        return self._running.last_output(lines)
+
     def account_for(self, seen: ExitSeen) -> str:
         """Say in a sentence how it ended."""
         if self._fault is not None:
             return self._fault
-        if seen.signal is not None:
-            how = f"was ended by {seen.signal}"
-        elif seen.code is not None:
-            how = f"exited with {seen.code}"
-        else:
-            how = "exited"
         when = (
             ""
             if self.healthy_since is not None
             else (" before it reported a port" if self.port is None else " before it was healthy")
         )
-        return f"The process {how}{when}."
+        return f"The process {seen}{when}."
 
     # --- tasks ----------------------------------------------------------------------------------------------
 
@@ -159,7 +158,7 @@ class Life:
     async def _become_ready(self) -> None:
         if self.port is None:
             try:
-                self.port = await self._running.port()
+                self.port = await self._running.port(LONGEST_START_SECONDS)
             except NotReady as error:
                 self._condemn(str(error))
                 return
@@ -178,7 +177,7 @@ class Life:
 
     async def _ask(self) -> Probe:
         record = self._running.record
-        return await probe(self.port or 0, record.internal_host, record.health_path, record.token)
+        return await probe(self.port or 0, record.app.internal_host, self._health_path(self.template), record.token)
 
     def _take(self, answer: Probe) -> None:
         if self.state not in (InstanceState.READY, InstanceState.HEALTHY, InstanceState.UNHEALTHY):

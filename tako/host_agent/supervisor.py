@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from tako.host_agent import rollout
+from tako.host_agent.exits import ExitSeen
 from tako.host_agent.life import Life
-from tako.host_agent.processes import ExitSeen, Running
+from tako.host_agent.processes import Running
 from tako.host_agent.rollout import (
     STEADY_SECONDS,
     Drain,
@@ -39,8 +40,7 @@ from tako.model.names import DeploymentId, InstanceId, ReleaseId
 log = logging.getLogger(__name__)
 
 LINES_KEPT = 20
-# Without traffic a sleeping app looks idle; what it looks like is fresh to this many seconds.
-REPROBE_AFTER_SECONDS = 1.0
+DEFAULT_HEALTH_PATH = "/status"
 
 Refusal = Literal["startup_failed", "startup_timeout", "unavailable"]
 
@@ -50,9 +50,6 @@ class Outlet(Protocol):
 
     def spawn(self, template: Template, restarts: int) -> Running:
         """Start a process of the template; TakoError when the host cannot."""
-
-    def ended(self, app: DeploymentId, instance: InstanceId) -> tuple[str, ...]:
-        """Return the last lines of a process that is gone."""
 
     def forget(self, app: DeploymentId, instance: InstanceId) -> None:
         """Drop what was recorded about a process that is gone."""
@@ -66,7 +63,7 @@ class Outlet(Protocol):
     def settled(self, template: Template) -> None:
         """This template serves alone; it is the one to come back to, also after a restart."""
 
-    def tell(self, app: DeploymentId, level: str, message: str, **fields: object) -> None:
+    def tell(self, app: DeploymentId, level: str, message: str, **fields: str | int | None) -> None:
         """Write a line of ours into the app's log."""
 
 
@@ -113,10 +110,9 @@ class Supervisor:
         self._templates[template.hash] = template
         self._settled = template.hash
 
-    def adopt(self, running: Running, state: InstanceState) -> None:
+    def adopt(self, running: Running) -> None:
         """Take over a process that an earlier server started."""
-        life = self._begin(running)
-        life.adopted(state)
+        self._begin(running).adopted()
 
     # --- what happens ---------------------------------------------------------------------------------------
 
@@ -215,10 +211,12 @@ class Supervisor:
             self._waiting = 0
         now = self._clock()
         steps = rollout.next_steps(self._wanted, self._seen(), now)
-        acted = [self._act(step) for step in steps if not isinstance(step, LookAgain)]
-        self._note_difference(bool(acted))
+        acts = [step for step in steps if not isinstance(step, LookAgain)]
+        for step in acts:
+            self._act(step)
+        self._note_difference(bool(acts))
         self._look_again([step.at for step in steps if isinstance(step, LookAgain)], now)
-        if acted:
+        if acts:
             self._outlet.changed(self.app)
             self.nudge()
 
@@ -265,10 +263,15 @@ class Supervisor:
         self._begin(running)
 
     def _begin(self, running: Running) -> Life:
-        life = Life(running, self._clock, self._life_changed, self._life_ended)
+        life = Life(running, self._clock, self._health_path, self._life_changed, self._life_ended)
         self._lives[life.id] = life
         life.begin()
         return life
+
+    def _health_path(self, template: TemplateHash) -> str:
+        # An adopted process may be of a template that nobody remembers; nearly every app has the default.
+        known = self._templates.get(template)
+        return known.health_path if known else DEFAULT_HEALTH_PATH
 
     def _give_up(self, template: TemplateHash) -> None:
         settled = self._templates[self._settled] if self._settled else None
@@ -291,7 +294,7 @@ class Supervisor:
 
     def _life_ended(self, life: Life, seen: ExitSeen) -> None:
         del self._lives[life.id]
-        last = self._outlet.ended(self.app, life.id)
+        last = tuple(life.last_output(LINES_KEPT))
         if life.state not in (InstanceState.DRAINING, InstanceState.STOPPING):
             template = self._templates.get(life.template)
             self._failed(template, life, life.account_for(seen), seen, last)
@@ -317,7 +320,7 @@ class Supervisor:
             code=seen.code,
             signal=seen.signal,
             at=_now(),
-            last_output=last_output[-LINES_KEPT:],
+            last_output=last_output,
             was_ready=life is not None and life.healthy_since is not None,
         )
         self._outlet.tell(self.app, "ERROR", reason, instance=life.id if life else None)

@@ -5,7 +5,8 @@ from typing import Any
 
 from tako.model.conditions import Told, merge_conditions
 from tako.model.kinds import ROUTE
-from tako.model.routes import RoutePattern, parse_pattern
+from tako.model.names import DeploymentId
+from tako.proxy.table import Claim, contested
 from tako.reconcilers.world import World
 
 Doc = dict[str, Any]
@@ -25,42 +26,32 @@ async def reconcile_route(world: World, namespace: str, name: str) -> None:
 
 
 def judge(route: Doc, all_routes: Iterable[Doc]) -> Told:
-    """Compare a route with every other; the older claim of the same host and path wins."""
+    """Compare a route with every other; the older claim of the same host and path wins. Pure."""
+    declared = route["spec"]["pattern"]
     try:
-        claim = parse_pattern(route["spec"]["pattern"])
+        claim = claim_of(route)
     except ValueError as error:
-        return Told("Accepted", "False", "InvalidPattern", f"{route['spec']['pattern']!r} {error}")
-    for other in all_routes:
-        if other["metadata"]["uid"] != route["metadata"]["uid"] and _claims(other, claim) and _older(other, route):
-            owner = f"App {other['spec']['app']} in {other['metadata']['namespace']}"
-            message = f"{route['spec']['pattern']} is already served by {owner}; remove it from one of the two apps."
-            return Told("Accepted", "False", "Conflict", message)
-    return Told("Accepted", "True", "Accepted", f"{route['spec']['pattern']} reaches App {route['spec']['app']}.")
+        return Told("Accepted", "False", "InvalidPattern", f"{declared!r} {error}")
+    holder = contested([*claims(all_routes), claim]).get(claim)
+    if holder is not None:
+        owner = f"App {holder.app.app} in {holder.app.environment}"
+        message = f"{declared} is already served by {owner}; remove it from one of the two apps."
+        return Told("Accepted", "False", "Conflict", message)
+    return Told("Accepted", "True", "Accepted", f"{declared} reaches App {claim.app.app}.")
 
 
-def accepted(routes: Iterable[Doc]) -> list[Doc]:
-    """Return the routes that win; what :func:`judge` says of each, for all at once."""
-    winners: dict[RoutePattern, Doc] = {}
-    for route in sorted(routes, key=_age):
+def claim_of(route: Doc) -> Claim:
+    """Return what a Route claims; ValueError when its pattern cannot be read."""
+    meta, spec = route["metadata"], route["spec"]
+    return Claim.declare(DeploymentId(spec["app"], meta["namespace"]), spec["pattern"], meta["creationTimestamp"])
+
+
+def claims(routes: Iterable[Doc]) -> list[Claim]:
+    """Return the claims of all routes that can be read."""
+    found: list[Claim] = []
+    for route in routes:
         try:
-            claim = parse_pattern(route["spec"]["pattern"])
+            found.append(claim_of(route))
         except ValueError:
-            continue
-        winners.setdefault(claim, route)
-    return list(winners.values())
-
-
-def _claims(route: Doc, claim: RoutePattern) -> bool:
-    try:
-        return parse_pattern(route["spec"]["pattern"]) == claim
-    except ValueError:
-        return False
-
-
-def _older(one: Doc, other: Doc) -> bool:
-    return _age(one) < _age(other)
-
-
-def _age(route: Doc) -> tuple[str, str]:
-    # The uid decides between two of the same second, so that every pass decides alike.
-    return (route["metadata"]["creationTimestamp"], route["metadata"]["uid"])
+            continue  # its own condition says so
+    return found

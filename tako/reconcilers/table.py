@@ -5,12 +5,11 @@ from typing import Any
 
 from tako.host_agent.views import AppView
 from tako.model.conditions import is_true
-from tako.model.control import Endpoint, Policies, TableApp, TableCertificate, TableRoute
+from tako.model.control import Endpoint, Policies, TableApp, TableCertificate
 from tako.model.kinds import InstanceState
 from tako.model.names import DeploymentId
-from tako.model.routes import parse_pattern
 from tako.proxy.table import TableContent, compile_table
-from tako.reconcilers.route import accepted
+from tako.reconcilers.route import claims
 
 Doc = dict[str, Any]
 
@@ -33,7 +32,7 @@ def table_content(
     """Return the table for these documents and processes; apps that are being deleted still drain in it."""
     return compile_table(
         apps=tuple(_app(doc, views) for doc in apps),
-        routes=tuple(_route(doc) for doc in accepted(routes)),
+        routes=claims(routes),
         certificates=tuple(_certificate(doc) for doc in certificates if is_true(doc, "Ready")),
         default_certificate=default_certificate,
         policies=policies,
@@ -44,18 +43,12 @@ def _app(doc: Doc, views: dict[DeploymentId, AppView]) -> TableApp:
     app = DeploymentId(doc["metadata"]["name"], doc["metadata"]["namespace"])
     view = views.get(app)
     endpoints = tuple(
-        Endpoint(instance=one.id, addr=f"127.0.0.1:{one.port}", state=_IN_TABLE[one.state])  # type: ignore[arg-type]
+        Endpoint(instance=one.id, addr=f"127.0.0.1:{one.port}", state=_IN_TABLE[one.state])
         for one in (view.instances if view else ())
         if one.state in _IN_TABLE and one.port is not None
     )
     source_ip = doc["spec"].get("sourceIp", "auto")
     return TableApp(app=str(app), endpoints=endpoints, source_ip=source_ip)
-
-
-def _route(doc: Doc) -> TableRoute:
-    pattern = parse_pattern(doc["spec"]["pattern"])
-    app = DeploymentId(doc["spec"]["app"], doc["metadata"]["namespace"])
-    return TableRoute(host=pattern.host, path=pattern.path, app=str(app), pattern=doc["spec"]["pattern"])
 
 
 def _certificate(doc: Doc) -> TableCertificate:

@@ -13,7 +13,8 @@ from tako.api.resources import ApiError, Resources
 from tako.certs.self_signed import Held, hold
 from tako.host_agent.agent import HostAgent
 from tako.host_agent.layout import Layout
-from tako.host_agent.releases import Prepared, prepare, remove, source_digest
+from tako.host_agent.releases import Prepared, prepare, source_digest
+from tako.host_agent.removal import remove_release
 from tako.model.kinds import Kind
 from tako.model.kinds.release import ReleaseSpec
 from tako.model.names import DeploymentId, ReleaseId
@@ -89,11 +90,11 @@ class World:
     async def prepare(self, app: DeploymentId, spec: ReleaseSpec) -> Prepared:
         """Bring a release's files here, one release at a time."""
         async with self._preparing:
-            return await prepare(app, spec, self.layout)
+            return await prepare(app, spec, self.layout, self.agent.owner_of(app))
 
     async def remove_release(self, app: DeploymentId, version: ReleaseId) -> None:
         """Delete a release's files."""
-        await asyncio.to_thread(remove, self.layout, app, version)
+        await asyncio.to_thread(remove_release, self.layout, app, version)
 
     async def certificate(self, hosts: tuple[str, ...]) -> tuple[Held, bool]:
         """Return the certificate for these names and whether it was issued just now."""

@@ -1,6 +1,5 @@
 """What the server answers beside the resource API: app logs, drift, and a kubeconfig."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +7,7 @@ from aiohttp import web
 
 from tako.model.errors import TakoError
 from tako.model.kinds import APP, CERTIFICATE
-from tako.model.names import DeploymentId
+from tako.model.names import DeploymentId, InstanceId
 from tako.reconcilers.drift import Difference, differences
 
 if TYPE_CHECKING:
@@ -41,11 +40,14 @@ async def _log(host: "Host", request: web.Request) -> web.StreamResponse:
     if host.mirror.find(APP, app.environment, app.app) is None:
         raise web.HTTPNotFound(text=f'apps.tako.sh "{app.app}" not found in namespace "{app.environment}"\n')
     query = request.query
-    lines: AsyncIterator[str] = host.agent.logs.follow(
+    tail = query.get("tailLines", str(DEFAULT_TAIL))
+    if not tail.isdigit():
+        raise web.HTTPBadRequest(text=f"tailLines must be a number of lines, not {tail!r}\n")
+    lines = host.agent.logs.follow(
         app,
-        tail_lines=int(query.get("tailLines", DEFAULT_TAIL)),
+        since_lines=int(tail),
         follow=query.get("follow") in ("true", "1"),
-        instance=query.get("instance"),
+        instance=InstanceId(query["instance"]) if "instance" in query else None,
         stream=query.get("stream"),
     )
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tako import VERSION
 from tako.api.server import ApiServer
 from tako.certs.self_signed import default_certificate
 from tako.host_agent.agent import HostAgent
 from tako.host_agent.applog import AppLogs
-from tako.host_agent.isolation import detect
+from tako.host_agent.isolation import IsolationMode, detect
 from tako.host_agent.layout import Layout
 from tako.host_agent.processes import Processes
 from tako.host_agent.rollout import Timing
@@ -26,7 +27,7 @@ from tako.reconcilers.certificate import reconcile_certificate
 from tako.reconcilers.host import HostSeen, publish_host
 from tako.reconcilers.instance import record_instances, remove_instance
 from tako.reconcilers.mirror import Mirror
-from tako.reconcilers.operator import Operator
+from tako.reconcilers.operator import Handler, Operator
 from tako.reconcilers.release import reconcile_release, remove_release
 from tako.reconcilers.route import reconcile_route
 from tako.reconcilers.table import table_content
@@ -48,10 +49,10 @@ class Host:
         self.settings = settings
         self.api = api
         self.layout = Layout(settings.data_dir)
-        isolation = detect(self.layout, settings.isolation)
+        isolation = detect(IsolationMode(settings.isolation))
         self.agent = HostAgent(
             self.layout,
-            Processes(self.layout, isolation),
+            Processes(self.layout),
             AppLogs(self.layout),
             isolation,
             changed=self._processes_changed,
@@ -144,7 +145,7 @@ class Host:
         if self.proxy is not None:
             await self.proxy.close()
         self.agent.close()
-        await self.agent.logs.close_all()
+        self.agent.logs.close()
         await self.api.close()
         pointer.remove(self.layout)
 
@@ -174,7 +175,7 @@ class Host:
                 apps=sum(1 for _ in self.mirror.of(APP)),
                 instances=sum(len(view.healthy) for view in views.values()),
                 cpus=len(os.sched_getaffinity(0)),
-                isolation=tuple(self.isolation.enforced),
+                isolation=self.isolation_in_force(),
                 missing_isolation=tuple(self.isolation.missing),
                 store_fault=self.api.store_fault,
             ),
@@ -209,6 +210,16 @@ class Host:
         if self.proxy is not None:
             self.proxy.start_failed(str(app), reason)
 
+    def isolation_in_force(self) -> tuple[str, ...]:
+        """Return the kinds of isolation this host gives."""
+        kinds = {
+            "users": self.isolation.user_switch,
+            "cgroup-v2": self.isolation.cgroup_v2 is not None,
+            "no-new-privileges": self.isolation.no_new_privs,
+            "rlimits": self.isolation.rlimits,
+        }
+        return tuple(name for name, there in kinds.items() if there)
+
     # --- the table ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
@@ -235,8 +246,8 @@ class Host:
         world = self.world
 
         def on(
-            work: Callable[[World, str, str], Awaitable[None]],
-        ) -> Callable[[str, str], Awaitable[None]]:
+            work: Callable[[World, str, str], Coroutine[Any, Any, None]],
+        ) -> Handler:
             return lambda namespace, name: work(world, namespace, name)
 
         return Operator(
