@@ -1,6 +1,7 @@
 """One host: the API, the agent, the proxy and the operator, wired to each other."""
 
 import asyncio
+import itertools
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -39,6 +40,8 @@ from tako.server.settings import Settings
 log = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 10.0
+# A production install that failed is not cheap to try again; a certificate only has to be there.
+SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
 
 
@@ -68,6 +71,8 @@ class Host:
             https_port=settings.https_port,
         )
         self.apps = WorkQueue[DeploymentId]("app", self._reconcile_app)
+        self.releases = WorkQueue[DeploymentId]("release", self._reconcile_release)
+        self.certificates = WorkQueue[DeploymentId]("certificate", self._reconcile_certificate)
         self.records = WorkQueue[DeploymentId]("instances of", self._record)
         self.host_status = WorkQueue[str]("host", self._publish_host)
         self.proxy: Proxy | None = None
@@ -122,6 +127,8 @@ class Host:
 
     async def stop_everything(self) -> None:
         """Finish requests and stop every instance, as stopping a service does."""
+        # Nothing may be started again while it is being stopped.
+        await self._stop_reconciling()
         if self.proxy is not None:
             await self.proxy.shutdown(drain_seconds=10.0)
         for app in self.agent.views():
@@ -135,12 +142,9 @@ class Host:
 
     async def close(self) -> None:
         """Let go of everything; what runs goes on."""
-        for task in self._tasks:
-            task.cancel()
-        if self.operator is not None:
-            await self.operator.stop()
-        for queue in (self.apps, self.records, self.host_status):
-            await queue.close()
+        await self._stop_reconciling()
+        await self.records.close()
+        await self.host_status.close()
         await self.mirror.close()
         if self.proxy is not None:
             await self.proxy.close()
@@ -149,10 +153,25 @@ class Host:
         await self.api.close()
         pointer.remove(self.layout)
 
+    async def _stop_reconciling(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self.operator is not None:
+            await self.operator.stop()
+            self.operator = None
+        for queue in (self.apps, self.releases, self.certificates):
+            await queue.close()
+
     # --- passes ---------------------------------------------------------------------------------------------
 
     async def _reconcile_app(self, app: DeploymentId) -> None:
         await reconcile_app(self.world, app.environment, app.app)
+
+    async def _reconcile_release(self, release: DeploymentId) -> None:
+        await reconcile_release(self.world, release.environment, release.app)
+
+    async def _reconcile_certificate(self, certificate: DeploymentId) -> None:
+        await reconcile_certificate(self.world, certificate.environment, certificate.app)
 
     async def _record(self, app: DeploymentId) -> None:
         owner = await self.world.find(APP, app.environment, app.app)
@@ -183,11 +202,17 @@ class Host:
 
     async def _resync(self) -> None:
         """Look again at what is not as it should be: a missing directory may have come back without an event."""
-        while True:
+        for turn in itertools.count(1):
             await asyncio.sleep(RESYNC_SECONDS)
             for doc in self.mirror.of(APP):
                 if not is_true(doc, "Ready"):
                     self.apps.add(_id(doc))
+            if turn % SLOW_RESYNC_EVERY == 0:
+                for doc in self.mirror.of(RELEASE):
+                    if not is_true(doc, "Ready"):
+                        self.releases.add(_id(doc))
+                for doc in self.mirror.of(CERTIFICATE):
+                    self.certificates.add(_id(doc))
             self.host_status.add(self.settings.server_name)
 
     # --- news -----------------------------------------------------------------------------------------------
@@ -268,4 +293,5 @@ class Host:
 
 
 def _id(doc: Doc) -> DeploymentId:
+    """Return name and namespace of any document of ours."""
     return DeploymentId(doc["metadata"]["name"], doc["metadata"]["namespace"])
