@@ -164,7 +164,13 @@ class Changes:
         return Outcome(doc, change.entry.raw, created=True, warnings=warnings)
 
     async def _update(
-        self, resource: Resource, live: Entry, old: Document, proposed: Document, options: Options, tracked: bool = False
+        self,
+        resource: Resource,
+        live: Entry,
+        old: Document,
+        proposed: Document,
+        options: Options,
+        tracked: bool = False,
     ) -> Outcome:
         now = self.now()
         proposed, warnings = _pruned(resource, proposed, options)
@@ -244,7 +250,9 @@ class Changes:
     def _refuse_redefinition(self, resource: Resource, old: Document, new: Document) -> None:
         if not same(old.get("spec"), new.get("spec")):
             self._refuse_protected(
-                resource, new["metadata"]["name"], "its spec is part of this server; it changes with the server's version"
+                resource,
+                new["metadata"]["name"],
+                "its spec is part of this server; it changes with the server's version",
             )
 
     def _refuse_protected(self, resource: Resource, name: str, reason: str) -> None:

@@ -115,7 +115,9 @@ def _checked(document: Any, file: str, number: int, directory: Path) -> Iterator
     for field in ("apiVersion", "kind"):
         if not isinstance(document.get(field), str):
             example = {"apiVersion": "tako.sh/v1", "kind": "App"}[field]
-            raise CommandFailed(f"{place}: {field}: given {_short(document.get(field))}: must be text such as {example}")
+            raise CommandFailed(
+                f"{place}: {field}: given {_short(document.get(field))}: must be text such as {example}"
+            )
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         given = metadata.get("name") if isinstance(metadata, dict) else metadata

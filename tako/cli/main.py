@@ -119,4 +119,3 @@ def _report(settings: "Settings", message: str) -> None:
     first, _, more = message.partition("\n")
     prefix = "" if first.lower().startswith(("usage:", "error")) else "error: "
     sys.stderr.write(f"{prefix}{first}\n" + (f"{more}\n" if more else ""))
-

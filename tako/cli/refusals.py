@@ -5,7 +5,9 @@ from typing import Any
 
 from tako.api.client import RequestFailed
 
-_GIVEN = re.compile(r"^(Invalid|Unsupported|Duplicate) value: (?P<given>\"(?:[^\"\\]|\\.)*\"|[^:]+?)(?:: (?P<rule>.*))?$", re.S)
+_GIVEN = re.compile(
+    r"^(Invalid|Unsupported|Duplicate) value: (?P<given>\"(?:[^\"\\]|\\.)*\"|[^:]+?)(?:: (?P<rule>.*))?$", re.S
+)
 _CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
 
 

@@ -22,9 +22,7 @@ class Settings(NamedTuple):
         return self.ci or self.json
 
 
-def take_settings(
-    words: Sequence[str], environment: Mapping[str, str], terminal: bool
-) -> tuple[Settings, list[str]]:
+def take_settings(words: Sequence[str], environment: Mapping[str, str], terminal: bool) -> tuple[Settings, list[str]]:
     """Return the global options and the words that are left for the command."""
     found: dict[str, bool] = {}
     api_socket = None

@@ -109,7 +109,9 @@ class _Getter:
     def show_documents(self, references: Sequence[Reference]) -> None:
         documents = [self.read(reference, table=False) for reference in references]
         if self.output == "name":
-            lines = [render("name", document, ref.resource) for document, ref in zip(documents, references, strict=True)]
+            lines = [
+                render("name", document, ref.resource) for document, ref in zip(documents, references, strict=True)
+            ]
             self.session.result("\n".join(line for line in lines if line))
             return
         document = documents[0] if len(documents) == 1 else _joined(documents)
