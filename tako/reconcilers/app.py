@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tako.api.resources import ApiError
+from tako.api.errors import ApiError
 from tako.host_agent.rollout import Timing
 from tako.host_agent.template import Template
 from tako.model.conditions import condition_of, is_true

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tako.api.resources import ApiError, Resources
+from tako.api.errors import ApiError
+from tako.api.resources import Resources
 from tako.certs.self_signed import Held, hold
 from tako.host_agent.agent import HostAgent
 from tako.host_agent.layout import Layout

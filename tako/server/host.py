@@ -21,8 +21,9 @@ from tako.model.conditions import is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
-from tako.proxy.listeners import open_listeners
-from tako.proxy.proxyd import Proxy
+from tako.proxy.listeners import Ports
+from tako.proxy.process import find_binary
+from tako.proxy.proxyd import Handlers, Proxy
 from tako.reconcilers.app import publish_status, reconcile_app, retire_app
 from tako.reconcilers.certificate import reconcile_certificate
 from tako.reconcilers.host import HostSeen, publish_host
@@ -92,18 +93,16 @@ class Host:
         await self.mirror.start()
         self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
         self.agent.adopt()
-        listeners = (
-            None
-            if Proxy.is_running(self.layout.proxy)
-            else open_listeners(self.settings.http_port, self.settings.https_port)
-        )
         self.proxy = Proxy(
             self.layout.proxy,
-            listeners,
-            on_wake=lambda app, waiting: self.agent.wake(DeploymentId.parse(app), waiting),
-            on_drained=lambda app, one: self.agent.drained(DeploymentId.parse(app), InstanceId(one)),
-            on_stats=self._count,
-            on_connect_failed=lambda app, one, _: self.agent.suspect(DeploymentId.parse(app), InstanceId(one)),
+            Ports(http=self.settings.http_port, https=self.settings.https_port),
+            find_binary(),
+            handlers=Handlers(
+                on_wake=lambda app, waiting: self.agent.wake(DeploymentId.parse(app), waiting),
+                on_drained=lambda app, one: self.agent.drained(DeploymentId.parse(app), InstanceId(one)),
+                on_stats=self._count,
+                on_connect_failed=lambda app, one, _: self.agent.suspect(DeploymentId.parse(app), InstanceId(one)),
+            ),
         )
         declared = [_id(doc) for doc in self.mirror.of(APP)]
         for app in declared:
@@ -130,7 +129,7 @@ class Host:
         # Nothing may be started again while it is being stopped.
         await self._stop_reconciling()
         if self.proxy is not None:
-            await self.proxy.shutdown(drain_seconds=10.0)
+            await self.proxy.stop(drain_seconds=10.0)
         for app in self.agent.views():
             self.agent.want(app, None, 0, Timing(drain=10.0))
         deadline = asyncio.get_running_loop().time() + STOP_SECONDS
@@ -147,7 +146,7 @@ class Host:
         await self.host_status.close()
         await self.mirror.close()
         if self.proxy is not None:
-            await self.proxy.close()
+            self.proxy.detach()
         self.agent.close()
         self.agent.logs.close()
         await self.api.close()
@@ -180,15 +179,16 @@ class Host:
 
     async def _publish_host(self, name: str) -> None:
         views = self.agent.views()
-        proxy = self.proxy
+        proxy = self.proxy.seen if self.proxy else None
         await publish_host(
             self.world,
             name,
             HostSeen(
                 version=VERSION,
                 pid=os.getpid(),
-                proxy_pid=proxy.pid if proxy else None,
-                table_generation=proxy.acknowledged if proxy else None,
+                proxy_pid=proxy.pid if proxy and proxy.is_connected else None,
+                table_generation=proxy.generation or None if proxy else None,
+                proxy_fault=proxy.fault if proxy else "",
                 http_port=self.settings.http_port,
                 https_port=self.settings.https_port,
                 apps=sum(1 for _ in self.mirror.of(APP)),
