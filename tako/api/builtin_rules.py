@@ -95,7 +95,9 @@ def _crd_faults(doc: Document) -> list[FieldError]:
         found.append(FieldError("metadata.name", rule, doc["metadata"]["name"]))
     if sum(1 for version in spec["versions"] if version["storage"]) != 1:
         found.append(
-            FieldError("spec.versions", "must have exactly one version marked as storage version", len(spec["versions"]))
+            FieldError(
+                "spec.versions", "must have exactly one version marked as storage version", len(spec["versions"])
+            )
         )
     for index, version in enumerate(spec["versions"]):
         if not (version.get("schema") or {}).get("openAPIV3Schema"):

@@ -99,11 +99,12 @@ def invalid(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> A
     listed = [f"{error.field}: {_sentence(error)}" for error in errors]
     text = listed[0] if len(listed) == 1 else f"[{', '.join(listed)}]"
     full = f"{kind}.{group}" if group else kind
-    causes = [
-        {"reason": error.reason, "message": _sentence(error), "field": error.field} for error in errors
-    ]
+    causes = [{"reason": error.reason, "message": _sentence(error), "field": error.field} for error in errors]
     return ApiError(
-        422, "Invalid", f'{full} "{name}" is invalid: {text}', {"name": name, "group": group, "kind": kind, "causes": causes}
+        422,
+        "Invalid",
+        f'{full} "{name}" is invalid: {text}',
+        {"name": name, "group": group, "kind": kind, "causes": causes},
     )
 
 
