@@ -1,0 +1,49 @@
+"""The server's Status in a person's words: which field, what was given, what is allowed."""
+
+import re
+from typing import Any
+
+from tako.api.client import RequestFailed
+
+_GIVEN = re.compile(
+    r"^(Invalid|Unsupported|Duplicate) value: (?P<given>\"(?:[^\"\\]|\\.)*\"|[^:]+?)(?:: (?P<rule>.*))?$", re.S
+)
+_CONFLICT = re.compile(r'conflict with "(?P<manager>[^"]+)"')
+
+
+def explain_refusal(failed: RequestFailed, where: str = "") -> str:
+    """Return one line per fault, each with `where` (the file and document) before it."""
+    prefix = f"{where}: " if where else ""
+    if failed.reason == "Conflict" and conflicts(failed):
+        return "\n".join(prefix + line for line in _conflict_lines(failed))
+    if failed.reason in ("Invalid", "BadRequest") and failed.causes:
+        return "\n".join(prefix + explain_cause(cause) for cause in failed.causes)
+    return prefix + str(failed)
+
+
+def explain_cause(cause: dict[str, Any]) -> str:
+    """``spec.instances: given -1: must be at least 0`` from a cause of a Status."""
+    field, message = cause.get("field") or "", str(cause.get("message") or cause.get("reason") or "")
+    found = _GIVEN.match(message)
+    if found:
+        rule = found["rule"] or {"Duplicate": "is there twice"}.get(found[1], "is not allowed")
+        field_in_rule = f"{field} in body "
+        message = f"given {found['given']}: {rule.removeprefix(field_in_rule)}"
+    return f"{field}: {message}" if field and field != "<nil>" else message
+
+
+def conflicts(failed: RequestFailed) -> list[tuple[str, str]]:
+    """Return (manager, field) for each field that another manager holds against an apply."""
+    found = []
+    for cause in failed.causes:
+        manager = _CONFLICT.search(str(cause.get("message", "")))
+        if cause.get("reason") == "FieldManagerConflict" and manager:
+            found.append((manager["manager"], str(cause.get("field", "")).removeprefix(".")))
+    return found
+
+
+def _conflict_lines(failed: RequestFailed) -> list[str]:
+    return [
+        f'{field}: was set by "{manager}"; take it over with --force-conflicts, or leave it out of the file'
+        for manager, field in conflicts(failed)
+    ]
