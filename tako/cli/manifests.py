@@ -88,6 +88,13 @@ def read_live(session: Session, manifest: Manifest) -> Document | None:
         raise
 
 
+def written_content(document: Document) -> Document:
+    """Keep what people write, without what the server and the reconcilers keep in the same document."""
+    kept = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
+    metadata = {key: document["metadata"][key] for key in kept if key in document["metadata"]}
+    return {key: value for key, value in document.items() if key not in ("metadata", "status")} | {"metadata": metadata}
+
+
 def _manifest(kinds: Kinds, source: Source, namespace: str | None) -> Manifest:
     try:
         resource = kinds.of_document(source.document)
