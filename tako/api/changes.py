@@ -13,6 +13,7 @@ from tako.api.builtin import NAMESPACES
 from tako.api.entries import Change, ChangeType, Entry, Key, encode, entry_of
 from tako.api.errors import ApiError, already_exists, bad_request, changed_meanwhile, forbidden, invalid, not_found
 from tako.api.objectmeta import metadata_faults
+from tako.api.options import ANY, DEFAULT, Options, Preconditions
 from tako.api.ownership import Ownership
 from tako.api.patch import same
 from tako.api.registry import Registry, Resource
@@ -26,18 +27,6 @@ Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a write is to be done."""
-
-    dry_run: bool = False
-    # Strict refuses fields the schema does not know, Warn tells of them, Ignore drops them silently.
-    validation: str = "Warn"
-    subresource: str | None = None
-    manager: str = "tako"
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """The document as stored (or as it would be), and what to tell the client beside it."""
 
@@ -46,18 +35,6 @@ class Outcome:
     created: bool = False
     deleted: bool = False
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Preconditions:
-    """What must still be true of the object to be deleted."""
-
-    uid: str | None = None
-    revision: str | None = None
-
-
-DEFAULT = Options()
-ANY = Preconditions()
 
 
 def utc_now() -> datetime:
@@ -73,7 +50,6 @@ class Changes:
     admission: Mapping[str, Admission]
     now: Clock = utc_now
     protected: set[str] = field(default_factory=set)
-    # Called before a definition is stored, so that what it defines is served no later than it is seen.
     ownership: Ownership = field(default_factory=Ownership)
 
     async def create(self, resource: Resource, namespace: str, doc: Any, options: Options = DEFAULT) -> Outcome:
@@ -142,6 +118,12 @@ class Changes:
             await self.store.settled(live.key)
             return Outcome(old, live.raw)
         return await self._store(live, marked, dry_run)
+
+    async def release_namespace(self, name: str) -> None:
+        """Let a namespace go whose content is gone."""
+        live = self.store.latest(Key(NAMESPACES, "", name))
+        if live is not None and live.deleting:
+            await self._store(live, {**live.read(), "spec": {"finalizers": []}}, dry_run=False)
 
     async def _create(self, resource: Resource, key: Key, proposed: Document, options: Options) -> Outcome:
         now = self.now()

@@ -4,13 +4,11 @@ Fields are tracked only in objects that somebody applies server-side; all others
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tako.api.errors import ApiError
+from tako.api.options import Options
 from tako.api.registry import Resource
-
-if TYPE_CHECKING:
-    from tako.api.changes import Options
 
 Document = dict[str, Any]
 
@@ -19,7 +17,7 @@ class Ownership:
     """Stateless; one place for what is asked of tracking."""
 
     def applied(
-        self, live: Document | None, config: Document, resource: Resource, options: "Options", now: datetime
+        self, live: Document | None, config: Document, resource: Resource, options: Options, now: datetime
     ) -> Document:
         raise ApiError(415, "UnsupportedMediaType", "server-side apply is not served")
 
@@ -27,7 +25,5 @@ class Ownership:
         """Drop what a client claims about managers."""
         return doc
 
-    def on_update(
-        self, old: Document, new: Document, resource: Resource, options: "Options", now: datetime
-    ) -> Document:
+    def on_update(self, old: Document, new: Document, resource: Resource, options: Options, now: datetime) -> Document:
         return new
