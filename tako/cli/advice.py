@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tako.api.client import Document
+from tako.cli.client import Document
 from tako.cli.conditions import condition
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from tako.api.client import Document
 from tako.cli import pages
 from tako.cli.advice import advise
+from tako.cli.client import Document
 from tako.cli.conditions import condition
 from tako.cli.happenings import age_of
 from tako.cli.tables import render_columns

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tako.api.client import Document, RequestFailed, Resource, ServerUnreachable
+from tako.cli.client import Document, RequestFailed, Resource, ServerUnreachable
 from tako.cli.session import Session
 
 # A server that restarts is back well within this; asking more often only burns its CPU.

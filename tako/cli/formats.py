@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tako.api.client import Resource
+from tako.cli.client import Resource
 from tako.cli.failure import CommandFailed
 
 TABLES = ("", "wide")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tako.api.client import Client, Document, Resource
+from tako.cli.client import Client, Document, Resource
 from tako.cli.durations import show_age
 from tako.cli.tables import render_columns
 

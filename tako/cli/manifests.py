@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from tako.api.client import Document, RequestFailed, Resource
+from tako.cli.client import Document, RequestFailed, Resource
 from tako.cli.documents import Source, read_documents
 from tako.cli.failure import CommandFailed
 from tako.cli.kinds import OWN_GROUP, Kinds
@@ -55,27 +55,31 @@ def read_manifests(session: Session, files: Sequence[str], namespace: str | None
     return made
 
 
-def resolve_sources(session: Session, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Make relative paths of `spec.source` absolute and note the digest of what they hold."""
-    return all_or_nothing(lambda manifest: _with_source(session, manifest), manifests)
+def check_files(session: Session, files: Sequence[str], namespace: str | None, *, force: bool) -> list[Checked]:
+    """Read the documents of files and have the server judge each by a dry run; nothing is changed."""
+    kinds = Kinds(session.client)
 
+    def check(source: Source) -> Checked:
+        manifest = _with_source(session, _manifest(kinds, source, namespace))
+        return _check(session, manifest, force)
 
-def check_manifests(session: Session, manifests: Sequence[Manifest], *, force: bool) -> list[Checked]:
-    """Have the server judge every document by a dry run."""
-    return all_or_nothing(lambda manifest: _check(session, manifest, force), manifests)
+    checked = all_or_nothing(check, read_documents(files))
+    _refuse_twice([each.manifest for each in checked])
+    return checked
 
 
 def all_or_nothing(step: Callable[[Given], Made], each: Iterable[Given]) -> list[Made]:
     """Do `step` for each; when some fail, fail with everything that they said."""
     made: list[Made] = []
-    faults: list[str] = []
+    faults: list[CommandFailed] = []
     for given in each:
         try:
             made.append(step(given))
         except CommandFailed as fault:
-            faults.append(str(fault))
+            faults.append(fault)
     if faults:
-        raise CommandFailed("\n".join(faults))
+        hints = dict.fromkeys(fault.hint for fault in faults if fault.hint)
+        raise CommandFailed("\n".join(str(fault) for fault in faults), hint="\n".join(hints))
     return made
 
 
@@ -142,7 +146,7 @@ def _without_dots(path: Path) -> Path:
 
 
 def _digest(session: Session, manifest: Manifest, field: str, path: Path) -> dict[str, str]:
-    from tako.host_agent.releases import source_digest
+    from tako.host_agent.digest import source_digest
     from tako.model.errors import Refused
 
     place = f"{manifest.source.where}: spec.source.{field}"

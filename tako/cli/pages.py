@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from tako.api.client import Document
+from tako.cli.client import Document
 from tako.cli.happenings import age_of, render_events
 from tako.cli.tables import render_columns
 from tako.cli.yamltext import indented

@@ -1,6 +1,6 @@
 """Waiting until what was applied is ready, saying on the way what stands against it."""
 
-from tako.api.client import Document
+from tako.cli.client import Document
 from tako.cli.conditions import condition, until
 from tako.cli.failure import CommandFailed
 from tako.cli.manifests import Manifest
@@ -21,8 +21,8 @@ def wait_until_ready(session: Session, manifest: Manifest, generation: int, dead
     except TimeoutError as late:
         namespace = f" -n {manifest.namespace}" if manifest.namespace else ""
         raise CommandFailed(
-            f"{manifest.source.where}: is not {kind} in time: {waiting.said or 'nothing was reported about it'}\n"
-            f"`tako describe {manifest.resource.singular}/{manifest.name}{namespace}` tells what to do."
+            f"{manifest.source.where}: is not {kind} in time: {waiting.said or 'nothing was reported about it'}",
+            hint=f"`tako describe {manifest.resource.singular}/{manifest.name}{namespace}` tells what to do.",
         ) from late
     session.progress(f"{manifest.shown} is {kind.lower()}")
 

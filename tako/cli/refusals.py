@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tako.api.client import RequestFailed
+from tako.cli.client import RequestFailed
 
 _GIVEN = re.compile(
     r"^(Invalid|Unsupported|Duplicate) value: (?P<given>\"(?:[^\"\\]|\\.)*\"|[^:]+?)(?:: (?P<rule>.*))?$", re.S
@@ -18,7 +18,13 @@ def explain_refusal(failed: RequestFailed, where: str = "") -> str:
         return "\n".join(prefix + line for line in _conflict_lines(failed))
     if failed.reason in ("Invalid", "BadRequest") and failed.causes:
         return "\n".join(prefix + explain_cause(cause) for cause in failed.causes)
-    return prefix + str(failed)
+    return prefix + str(failed) + _place(failed)
+
+
+def _place(failed: RequestFailed) -> str:
+    """Say in which namespace something is not; it is often in another."""
+    found = re.search(r"/namespaces/([^/?]+)/[^/?]+/", failed.target)
+    return f" in namespace {found[1]}" if found and failed.code == 404 and " not found" in str(failed) else ""
 
 
 def explain_cause(cause: dict[str, Any]) -> str:

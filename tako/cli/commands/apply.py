@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-from tako.api.client import Document
 from tako.cli.arguments import DryRun, Files, Namespace, Option, Timeout
 from tako.cli.claims import refuse_shared_routes
+from tako.cli.client import Document
 from tako.cli.durations import deadline_in
-from tako.cli.failure import CommandFailed
-from tako.cli.manifests import Checked, Manifest, check_manifests, read_manifests, resolve_sources, written_content
+from tako.cli.manifests import Checked, Manifest, all_or_nothing, check_files, written_content
 from tako.cli.readiness import wait_until_ready
 from tako.cli.session import Session
 
@@ -38,8 +37,7 @@ def apply(
     the directory of the file. Prints created, configured or unchanged for each.
     """
     deadline = deadline_in(timeout)
-    manifests = resolve_sources(session, read_manifests(session, filename, namespace))
-    checked = check_manifests(session, manifests, force=force_conflicts)
+    checked = check_files(session, filename, namespace, force=force_conflicts)
     refuse_shared_routes(checked)
     applied = [_apply(session, each, dry_run) for each in checked]
     if wait and not dry_run:
@@ -67,14 +65,7 @@ def _outcome(live: Document | None, stored: Document) -> str:
 
 
 def _wait(session: Session, applied: Sequence[_Applied], deadline: float) -> None:
-    late = []
-    for each in applied:
-        try:
-            wait_until_ready(session, each.manifest, each.generation, deadline)
-        except CommandFailed as failed:
-            late.append(str(failed))
-    if late:
-        raise CommandFailed("\n".join(late))
+    all_or_nothing(lambda each: wait_until_ready(session, each.manifest, each.generation, deadline), applied)
 
 
 def _as_json(applied: _Applied) -> dict[str, str | None]:

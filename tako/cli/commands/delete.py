@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
-from tako.api.client import Document, RequestFailed, Resource
 from tako.cli.arguments import Argument, DryRun, Files, Namespace, Option, Selector, Timeout
+from tako.cli.client import Document, RequestFailed, Resource
 from tako.cli.conditions import until
 from tako.cli.durations import deadline_in
 from tako.cli.failure import CommandFailed

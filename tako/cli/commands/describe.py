@@ -3,9 +3,9 @@
 import os
 from datetime import UTC, datetime
 
-from tako.api.client import Client, Document, Resource
 from tako.cli.app_page import Family, app_page
 from tako.cli.arguments import AllNamespaces, Names, Namespace, Selector
+from tako.cli.client import Client, Document, Resource
 from tako.cli.happenings import events_about
 from tako.cli.kinds import OWN_GROUP, Kinds
 from tako.cli.pages import generic_page

@@ -3,10 +3,10 @@
 import difflib
 from typing import Annotated
 
-from tako.api.client import Document
 from tako.cli.arguments import Files, Namespace, Option
+from tako.cli.client import Document
 from tako.cli.failure import CommandFailed
-from tako.cli.manifests import Checked, check_manifests, read_manifests, resolve_sources, written_content
+from tako.cli.manifests import Checked, check_files, written_content
 from tako.cli.session import Session
 from tako.cli.yamltext import to_yaml
 
@@ -18,10 +18,9 @@ _STYLES = {"+": "32", "-": "31", "@": "36"}
 def diff(session: Session, *, filename: Files, namespace: Namespace = None, force_conflicts: Force = False) -> int:
     """Show what apply would change, live against wanted. Exit code 0: nothing, 1: something, 2: error."""
     try:
-        manifests = resolve_sources(session, read_manifests(session, filename, namespace))
-        checked = check_manifests(session, manifests, force=force_conflicts)
+        checked = check_files(session, filename, namespace, force=force_conflicts)
     except CommandFailed as failed:
-        raise CommandFailed(str(failed), ERROR) from failed
+        raise CommandFailed(str(failed), ERROR, failed.hint) from failed
     differing = [(each, text) for each in checked if (text := unified_diff(each))]
     if session.settings.json:
         session.result_json({"ok": True, "command": "diff", "differences": [_as_json(*each) for each in differing]})

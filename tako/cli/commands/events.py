@@ -2,8 +2,8 @@
 
 from typing import Annotated
 
-from tako.api.client import Document
 from tako.cli.arguments import AllNamespaces, Namespace, Option, Watch
+from tako.cli.client import Document
 from tako.cli.failure import CommandFailed
 from tako.cli.happenings import EVENTS, HEADERS, by_time, event_cells, render_events
 from tako.cli.kinds import Kinds

@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any
 
-from tako.api.client import Resource
 from tako.cli.arguments import Argument, Option
+from tako.cli.client import Resource
 from tako.cli.failure import CommandFailed
 from tako.cli.kinds import Kinds
 from tako.cli.session import Session

@@ -1,6 +1,6 @@
 """`tako version`: of this program and of the server, when one answers."""
 
-from tako.api.client import RequestFailed, ServerUnreachable
+from tako.cli.client import RequestFailed, ServerUnreachable
 from tako.cli.location import explain_unreachable
 from tako.cli.session import Session
 from tako.cli.version import version as own_version
@@ -22,7 +22,7 @@ def _server(session: Session) -> str | None:
     try:
         return str(session.client.json("/version")["gitVersion"])
     except ServerUnreachable as failed:
-        session.progress(explain_unreachable(session.location.path, session.location.named_by, failed.cause))
+        session.progress(explain_unreachable(session.location, failed.cause)[0])
     except RequestFailed as failed:
         session.progress(f"the server does not tell its version: {failed}")
     return None

@@ -3,8 +3,8 @@
 import time
 from typing import Annotated, Any
 
-from tako.api.client import Document, Resource
 from tako.cli.arguments import AllNamespaces, Names, Namespace, Option, Selector, Timeout
+from tako.cli.client import Document, Resource
 from tako.cli.conditions import Verdict, condition, until
 from tako.cli.durations import parse_duration
 from tako.cli.failure import CommandFailed
