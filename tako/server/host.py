@@ -95,7 +95,7 @@ class Host:
         await self.mirror.start()
         self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
         self.agent.adopt()
-        self.proxy = Proxy(
+        proxy = Proxy(
             self.layout.proxy,
             Ports(http=self.settings.http_port, https=self.settings.https_port),
             find_binary(),
@@ -111,7 +111,8 @@ class Host:
             # The first pass needs no operator: what was declared before is running again before kopf has looked.
             self.apps.add(app)
         self.agent.retire_undeclared(declared)
-        await self.proxy.start()
+        await proxy.start()
+        self.proxy = proxy
         self.publish()
         extensions.install(self)
         await self.api.serve_unix(self.layout.api_socket)

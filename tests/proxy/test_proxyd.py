@@ -35,6 +35,14 @@ def draining(name: str) -> Endpoint:
     return Endpoint(instance=name, addr="127.0.0.1:9", state="draining")
 
 
+def instances_on_disk(directory: Path) -> list[str]:
+    try:
+        table = json.loads((directory / "table.json").read_text())
+    except FileNotFoundError:
+        return []
+    return [endpoint["instance"] for app in table["apps"] for endpoint in app["endpoints"]]
+
+
 async def kill_and_see_another(proxy: Proxy) -> None:
     pid = proxy.seen.pid
     assert pid is not None
@@ -48,9 +56,8 @@ async def test_a_table_is_confirmed_and_kept_on_disk(start_proxy: StartProxy, di
     generation = proxy.push(wanted)
     await proxy.settled(generation)
     assert proxy.seen.generation == generation
-    on_disk = json.loads((directory / "table.json").read_text())
-    assert on_disk["generation"] == generation
-    assert on_disk["apps"][0]["endpoints"][0]["instance"] == "a"
+    await until(lambda: instances_on_disk(directory) == ["a"])
+    assert json.loads((directory / "table.json").read_text())["generation"] == generation
 
 
 async def test_wanting_the_same_table_again_sends_nothing(start_proxy: StartProxy) -> None:
@@ -67,7 +74,7 @@ async def test_many_changes_in_a_row_settle_at_the_last(start_proxy: StartProxy,
     for index in range(200):
         generation = proxy.push(content(active(f"i{index}")))
     await proxy.settled(generation)
-    assert json.loads((directory / "table.json").read_text())["apps"][0]["endpoints"][0]["instance"] == "i199"
+    await until(lambda: instances_on_disk(directory) == ["i199"])
 
 
 async def test_a_drained_instance_is_told_once(start_proxy: StartProxy, said: Said) -> None:
