@@ -9,9 +9,9 @@ from aiohttp import web
 
 from tako.api.errors import ApiError, bad_request, unknown_path
 from tako.api.options import Options
+from tako.api.protobuf import CONTENT_TYPE, ProtobufInvalid, decode
 from tako.api.registry import Registry, Resource
 
-PROTOBUF = "application/vnd.kubernetes.protobuf"
 _NAMESPACE_PARTS = ("status", "finalize")
 
 
@@ -81,8 +81,11 @@ def number(request: web.BaseRequest, name: str) -> int | None:
 async def body_of(request: web.BaseRequest, strict: bool = False) -> Any:
     """Read the body: JSON, or YAML as `application/yaml` and apply patches may be."""
     raw = await request.read()
-    if request.content_type == PROTOBUF:
-        return _protobuf(raw)
+    if request.content_type == CONTENT_TYPE:
+        try:
+            return decode(raw)
+        except ProtobufInvalid as error:
+            raise ApiError(415, "UnsupportedMediaType", f"{error}; send application/json") from error
     if not raw.strip():
         return None
     try:
@@ -107,10 +110,6 @@ def accepted_form(request: web.BaseRequest) -> str | None:
             if parameters.get("v") == "v1":
                 return form.removesuffix("List")
     return None
-
-
-def _protobuf(raw: bytes) -> Any:
-    raise ApiError(415, "UnsupportedMediaType", "protobuf bodies are not read; send application/json")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,13 +9,20 @@ if TYPE_CHECKING:
     from tako.cli.app_page import Family
 
 
+# Reasons of the Ready condition that pass by themselves.
+PASSING = ("Reading", "Preparing", "Starting", "RollingOut")
+
+
 def advise(family: "Family", *, source_exists: bool) -> list[str]:
-    """Return what to do, most likely cause first; nothing when the app is ready."""
-    routes = _routes(family)
-    if (condition(family.app, "Ready") or {}).get("status") == "True":
+    """Return what to do, most likely cause first; nothing when the app is ready and every route is served."""
+    routes, ready = _routes(family), condition(family.app, "Ready") or {}
+    if ready.get("status") == "True":
         return routes
-    told = [*_source(family.app, source_exists), *_release(family), *routes, *_process(family), *_health(family)]
-    return told or _otherwise(family.app)
+    told = [*_source(family.app, source_exists), *_release(family), *_process(family), *_health(family)]
+    if not told and ready.get("reason") in PASSING:
+        name, namespace = _name(family.app)
+        told = [f"Nothing yet. `tako wait app/{name} -n {namespace} --for=condition=Ready` returns when it is ready."]
+    return [*told, *routes] or _otherwise(family.app)
 
 
 def _source(app: Document, exists: bool) -> list[str]:
@@ -31,15 +38,14 @@ def _source(app: Document, exists: bool) -> list[str]:
 
 def _release(family: "Family") -> list[str]:
     wanted = (family.app.get("status") or {}).get("wantedRelease")
-    told = []
     for release in family.releases:
-        status = release.get("status") or {}
-        if status.get("phase") != "Failed" or release["spec"]["version"] != wanted:
-            continue
-        why = (condition(release, "Prepared") or condition(release, "Ready") or {}).get("message", "")
-        told.append(f"Release {wanted} could not be made: {why.partition(chr(10))[0]}".rstrip(": "))
-        told.append("Correct the source and run `tako apply` again; what serves now goes on serving.")
-    return told
+        if (release.get("status") or {}).get("phase") == "Failed" and release["spec"]["version"] == wanted:
+            why = (condition(release, "Ready") or {}).get("message", "").partition("\n")[0].rstrip(".:")
+            return [
+                f"Release {wanted} could not be made: {why}. "
+                "Correct the source and run `tako apply` again; what serves now goes on serving."
+            ]
+    return []
 
 
 def _routes(family: "Family") -> list[str]:
@@ -47,26 +53,28 @@ def _routes(family: "Family") -> list[str]:
     for route in family.routes:
         verdict = condition(route, "Accepted") or {}
         if verdict.get("status") == "False":
-            pattern = route["spec"]["pattern"]
-            told.append(f"Route {pattern} is not served: {verdict.get('message') or verdict.get('reason')}.")
-            told.append("Take it out of spec.routes of one of the two apps.")
+            why = str(verdict.get("message") or verdict.get("reason")).rstrip(".")
+            told.append(
+                f"Route {route['spec']['pattern']} is not served: {why}. "
+                "Change it in spec.routes, or in the app that holds it, and run `tako apply` again."
+            )
     return told
 
 
 def _process(family: "Family") -> list[str]:
     ended = [(instance.get("status") or {}).get("exit") for instance in family.instances]
-    exits = [each for each in ended if each]
-    message = (condition(family.app, "Ready") or {}).get("message", "")
-    if not exits and "exit" not in message and "port" not in message:
+    failed = [each for each in ended if each and (each.get("code") or each.get("signal"))]
+    error = (family.app.get("status") or {}).get("lastError") or ""
+    if not any(ended) and not error:
         return []
     name, namespace = _name(family.app)
     told = []
-    if any("port" in each.get("reason", "") for each in exits) or "port" in message:
+    if not failed and "port" in error + (condition(family.app, "Ready") or {}).get("message", ""):
         told.append(
-            "The process must report its port on file descriptor 4 once it listens. The runtimes python-asgi, "
-            "python-wsgi, node and bun do that; a program of `start` writes the decimal port and a newline there."
+            "The process must write its port and a newline to file descriptor 4 once it listens. The runtimes "
+            "python-asgi, python-wsgi, node and bun do that; a program named by spec.start does it itself."
         )
-    told.append(f"Read all it printed: `tako logs {name} -n {namespace} --tail 100`.")
+    told.append(f"Read all that it printed: `tako logs {name} -n {namespace} --tail 100`.")
     told.append("Correct the program and run `tako apply` again: changed files make a new release at once.")
     return told
 

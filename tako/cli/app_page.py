@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from textwrap import TextWrapper
 from typing import NamedTuple
 
 from tako.cli import pages
@@ -32,9 +33,15 @@ def app_page(family: Family, now: datetime, *, source_exists: bool) -> list[str]
     lines += pages.conditions(family.app, now)
     lines += _instances(family.instances, now)
     lines += _last_words(family)
-    lines += pages.events(family.events)
+    lines += pages.events(family.events, now)
     advice = advise(family, source_exists=source_exists)
-    return lines + (pages.section("What to do", advice) if advice else [])
+    return lines + (pages.section("What to do", _bullets(advice)) if advice else [])
+
+
+def _bullets(texts: Sequence[str]) -> list[str]:
+    """One paragraph for each; what is quoted in it is copied from the page, so no word is broken."""
+    paragraph = TextWrapper(100, "* ", "  ", break_long_words=False, break_on_hyphens=False)
+    return [line for text in texts for line in paragraph.wrap(text)]
 
 
 def _summary(app: Document) -> list[str]:
@@ -126,7 +133,7 @@ def _last_words(family: Family) -> list[str]:
         return pages.section("Last exits", lines)
     error = (family.app.get("status") or {}).get("lastError")
     ready = condition(family.app, "Ready") or {}
-    return pages.section("Last error", error.splitlines()) if error and error != ready.get("message") else []
+    return pages.section("Last error", error.splitlines()) if error and error not in ready.get("message", "") else []
 
 
 def exit_text(ended: Document) -> str:

@@ -37,17 +37,17 @@ def age_of(timestamp: str, now: datetime | None = None) -> str:
     return show_age(((now or datetime.now(UTC)) - then.astimezone(UTC)).total_seconds())
 
 
-def event_cells(event: Document, with_namespace: bool = False) -> list[str]:
+def event_cells(event: Document, with_namespace: bool = False, now: datetime | None = None) -> list[str]:
     """Return the texts of one row."""
     regarding: dict[str, Any] = event.get("involvedObject") or {}
     count = (event.get("series") or {}).get("count") or event.get("count") or 1
-    age = age_of(last_seen(event)) + (f" (x{count})" if count > 1 else "")
+    age = age_of(last_seen(event), now) + (f" (x{count})" if count > 1 else "")
     shown = f"{str(regarding.get('kind', '')).lower()}/{regarding.get('name', '')}"
     message = str(event.get("message") or "").strip().replace("\n", "\\n")
     cells = [age, str(event.get("type", "")), str(event.get("reason", "")), shown, message]
     return [event["metadata"].get("namespace", ""), *cells] if with_namespace else cells
 
 
-def render_events(events: Sequence[Document], with_namespace: bool = False) -> str:
+def render_events(events: Sequence[Document], with_namespace: bool = False, now: datetime | None = None) -> str:
     headers = ["Namespace", *HEADERS] if with_namespace else list(HEADERS)
-    return render_columns(headers, [event_cells(event, with_namespace) for event in events])
+    return render_columns(headers, [event_cells(event, with_namespace, now) for event in events])

@@ -46,16 +46,16 @@ def conditions(document: Document, now: datetime) -> list[str]:
     for each in found:
         rest = each.get("message", "").splitlines()[1:]
         if rest:
-            lines += ["", f"{each['type']} goes on:", *(f"  {text}" for text in rest)]
+            lines += ["", f"{each['type']} says further:", *(f"  {text}" for text in rest)]
     return section("Conditions", lines)
 
 
-def events(found: Sequence[Document]) -> list[str]:
-    return section("Events", render_events(found).splitlines() if found else ["<none>"])
+def events(found: Sequence[Document], now: datetime) -> list[str]:
+    return section("Events", render_events(found, now=now).splitlines() if found else ["<none>"])
 
 
 def section(title: str, lines: Iterable[str]) -> list[str]:
-    return ["", f"{title}:", *(f"  {text}" for text in lines)]
+    return ["", f"{title}:", *(f"  {text}".rstrip() for text in lines)]
 
 
 def generic_page(document: Document, happened: Sequence[Document], now: datetime) -> list[str]:
@@ -69,7 +69,7 @@ def generic_page(document: Document, happened: Sequence[Document], now: datetime
         lines += ["", "Status:", indented(status)]
     if "conditions" in (document.get("status") or {}):
         lines += conditions(document, now)
-    return lines + events(happened)
+    return lines + events(happened, now)
 
 
 def _pairs(label: str, pairs: dict[str, str]) -> list[str]:
