@@ -1,0 +1,50 @@
+"""Who may talk to the API: on the Unix socket root and the server's own user, on TCP who has the token. Nobody else."""
+
+import hmac
+import os
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from tako.api.errors import ApiError
+from tako.api.http import failure
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+def authentication(token: str) -> Middleware:
+    """Return the middleware that lets a request through or answers it with 401."""
+
+    @web.middleware
+    async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not (_is_trusted_peer(request) or _has_token(request, token)):
+            return failure(_unauthorized(request))
+        return await handler(request)
+
+    return authenticate
+
+
+def _is_trusted_peer(request: web.Request) -> bool:
+    connection = request.transport.get_extra_info("socket") if request.transport else None
+    if connection is None or connection.family != socket.AF_UNIX:
+        return False
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    _, uid, _ = _CREDENTIALS.unpack(credentials)
+    return uid in (0, os.getuid())
+
+
+def _has_token(request: web.Request, token: str) -> bool:
+    given = request.headers.get("Authorization", "")
+    return request.secure and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+
+
+def _unauthorized(request: web.Request) -> ApiError:
+    if request.secure:
+        hint = "a bearer token is needed; `tako kubeconfig` writes a kubeconfig that has it"
+    else:
+        hint = f"the socket is for root and for uid {os.getuid()}, whom the server runs as"
+    return ApiError(401, "Unauthorized", f"Unauthorized: {hint}")

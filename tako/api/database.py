@@ -1,0 +1,357 @@
+"""The file `state.sqlite`: opened with a check, written in whole transactions, never allowed to only grow.
+
+Used by one thread at a time. It keeps references to all that is stored, so that a file which was deleted or
+damaged under a running server is written anew from memory instead of losing what was acknowledged.
+"""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tako.api.entries import Change, ChangeType, Entry, Key, entry_of
+from tako.api.errors import DiskFull
+from tako.model.errors import Refused, TakoError
+
+# Enough for a watcher to be away for a moment; whoever was away longer lists again.
+LOG_LENGTH = 1000
+_TRIM_EVERY = 200
+_DAMAGED_KEPT = 3
+# After going back to an older state no client may find its remembered revision ahead of ours.
+_REVISION_JUMP = 1_000_000
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS obj(
+    id INTEGER PRIMARY KEY, gr TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL, uid TEXT NOT NULL,
+    rv INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE(gr, ns, name));
+CREATE TABLE IF NOT EXISTS log(
+    rv INTEGER PRIMARY KEY, type TEXT NOT NULL, gr TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,
+    data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS side(uid TEXT NOT NULL, key TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY(uid, key));
+CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL);
+"""
+
+
+class StoreDamaged(Refused):
+    """The file cannot be read and there is nothing to restore it from."""
+
+
+class StoreFailed(TakoError):
+    """A transaction failed for another reason than space; it is not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class SideValue:
+    """A value beside an object, gone with it; `data` None removes it."""
+
+    uid: str
+    key: str
+    data: str | None
+
+
+Write = Change | SideValue
+
+
+class Database:
+    """The open file and a mirror of what it holds."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self.entries: dict[Key, Entry] = {}
+        self.side: dict[tuple[str, str], str] = {}
+        self.changes: list[Change] = []
+        self.revision = 0
+        self.compacted = 0
+        self.notice: str | None = None
+        self._connection = connection
+        self._inode = _inode(path)
+        self._since_trim = 0
+
+    @property
+    def snapshot_path(self) -> Path:
+        return self.path.with_suffix(".snapshot.sqlite")
+
+    def write(self, batch: Sequence[Write]) -> None:
+        """Store all of `batch` or nothing; on return it survives a loss of power."""
+        try:
+            if _inode(self.path) != self._inode:
+                self._rebuild(f"{self.path} was deleted or replaced while the server was running")
+            self._transaction(batch)
+        except sqlite3.DatabaseError as error:
+            if _is_damage(error):
+                self._rebuild(f"{self.path} was damaged while the server was running ({error})")
+                self._retry(batch)
+            else:
+                raise self._failure(error) from error
+        except OSError as error:
+            raise DiskFull(str(self.path.parent)) from error
+        self._mirror(batch)
+
+    def snapshot(self) -> None:
+        """Copy everything to the snapshot file, from which a damaged database is restored."""
+        partial = self.snapshot_path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        try:
+            self._connection.execute("VACUUM INTO ?", (str(partial),))
+        except sqlite3.DatabaseError as error:
+            partial.unlink(missing_ok=True)
+            raise self._failure(error) from error
+        partial.chmod(0o600)
+        _sync(partial)
+        partial.replace(self.snapshot_path)
+        _sync(self.path.parent)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def load(self) -> None:
+        """Read everything into the mirror; damage that the check did not see raises here."""
+        self.entries = {}
+        for group_resource, namespace, name, raw in self._connection.execute("SELECT gr, ns, name, data FROM obj"):
+            key = Key(group_resource, namespace, name)
+            self.entries[key] = entry_of(key, json.loads(raw), raw)
+        # A value put just after its object went would stay for ever.
+        self._connection.execute("DELETE FROM side WHERE uid NOT IN (SELECT uid FROM obj)")
+        rows = self._connection.execute("SELECT uid, key, data FROM side")
+        self.side = {(uid, key): data for uid, key, data in rows}
+        meta = dict(self._connection.execute("SELECT k, v FROM meta"))
+        self.revision = max([meta.get("revision", 0), *(entry.revision for entry in self.entries.values())])
+        self._load_log(meta.get("compacted", 0))
+
+    def jump(self) -> None:
+        """Leave every revision that was ever handed out behind, after going back to an older state."""
+        self.revision += _REVISION_JUMP
+        self.compacted = self.revision
+        self.changes = []
+        with self._connection:
+            self._connection.execute("DELETE FROM log")
+            self._write_meta()
+
+    def _load_log(self, compacted: int) -> None:
+        rows = self._connection.execute(
+            "SELECT rv, type, gr, ns, name, data FROM log ORDER BY rv DESC LIMIT ?", (LOG_LENGTH,)
+        ).fetchall()
+        last: dict[Key, Entry] = {}
+        self.changes = []
+        for _, change_type, group_resource, namespace, name, raw in reversed(rows):
+            key = Key(group_resource, namespace, name)
+            entry = entry_of(key, json.loads(raw), raw)
+            self.changes.append(Change(ChangeType(change_type), entry, last.get(key)))
+            last[key] = entry
+        full = len(rows) == LOG_LENGTH
+        self.compacted = max(compacted, rows[-1][0] - 1 if full else 0)
+
+    def _transaction(self, batch: Sequence[Write]) -> None:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for write in batch:
+                _execute(connection, write)
+            revisions = [write.revision for write in batch if isinstance(write, Change)]
+            self.revision = max([self.revision, *revisions])
+            self._write_meta()
+            self._trim(len(revisions))
+            connection.execute("COMMIT")
+        except sqlite3.DatabaseError:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _retry(self, batch: Sequence[Write]) -> None:
+        try:
+            self._transaction(batch)
+        except sqlite3.DatabaseError as error:
+            raise self._failure(error) from error
+
+    def _mirror(self, batch: Sequence[Write]) -> None:
+        for write in batch:
+            if isinstance(write, SideValue):
+                if write.data is None:
+                    self.side.pop((write.uid, write.key), None)
+                else:
+                    self.side[write.uid, write.key] = write.data
+            elif write.type is ChangeType.DELETED:
+                self.entries.pop(write.key, None)
+                for side_key in [key for key in self.side if key[0] == write.entry.uid]:
+                    del self.side[side_key]
+            else:
+                self.entries[write.key] = write.entry
+
+    def _write_meta(self) -> None:
+        self._connection.executemany(
+            "INSERT INTO meta VALUES(?, ?) ON CONFLICT(k) DO UPDATE SET v = excluded.v",
+            [("revision", self.revision), ("compacted", self.compacted)],
+        )
+
+    def _trim(self, written: int) -> None:
+        """Now and then forget old history and give the pages back to the file system."""
+        self._since_trim += written
+        if self._since_trim < _TRIM_EVERY:
+            return
+        self._since_trim = 0
+        edge = self._connection.execute(
+            "SELECT rv FROM log ORDER BY rv DESC LIMIT 1 OFFSET ?", (LOG_LENGTH,)
+        ).fetchone()
+        if edge is not None:
+            self.compacted = max(self.compacted, edge[0])
+            self._connection.execute("DELETE FROM log WHERE rv <= ?", edge)
+            self._connection.execute("PRAGMA incremental_vacuum").fetchall()
+
+    def _rebuild(self, reason: str) -> None:
+        """Write the file anew from what is in memory."""
+        self._connection.close()
+        aside = set_aside(self.path)
+        self._connection = connect(self.path)
+        self._inode = _inode(self.path)
+        self._connection.executescript(_SCHEMA)
+        self.compacted = self.revision
+        with self._connection:
+            self._connection.executemany(
+                _PUT, [(*entry.key, entry.uid, entry.revision, entry.raw) for entry in self.entries.values()]
+            )
+            self._connection.executemany(_PUT_SIDE, [(*key, data) for key, data in self.side.items()])
+            self._write_meta()
+        kept = f"; the damaged file is kept as {aside}" if aside else ""
+        self.notice = f"{reason}: it was written anew from memory, nothing is lost{kept}"
+
+    def _failure(self, error: sqlite3.DatabaseError) -> TakoError:
+        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):
+            return DiskFull(str(self.path.parent))
+        return StoreFailed(f"{self.path} could not be written ({error.sqlite_errorname}: {error})")
+
+
+_PUT = (
+    "INSERT INTO obj(gr, ns, name, uid, rv, data) VALUES(?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT(gr, ns, name) DO UPDATE SET uid = excluded.uid, rv = excluded.rv, data = excluded.data"
+)
+_PUT_SIDE = "INSERT INTO side VALUES(?, ?, ?) ON CONFLICT(uid, key) DO UPDATE SET data = excluded.data"
+
+
+def open_database(path: Path) -> Database:
+    """Open the database, restoring it from its snapshot when it is missing or damaged; `notice` says what was done."""
+    snapshot = path.with_suffix(".snapshot.sqlite")
+    if not path.exists() and not snapshot.exists():
+        return _opened(path)
+    if not path.exists():
+        return _restored(path, snapshot, f"{path} is missing")
+    try:
+        return _opened(path)
+    except (sqlite3.DatabaseError, ValueError, KeyError) as error:
+        if isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
+            raise StoreFailed(f"{path} cannot be opened: {error}") from error
+        return _restored(path, snapshot, f"{path} is damaged ({error})")
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a connection with the durability that an acknowledged write is promised."""
+    # 0600 before the first byte: secrets are in it.
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA journal_size_limit=16777216")
+    return connection
+
+
+def set_aside(path: Path) -> Path | None:
+    """Move the damaged file and its companions away, keeping the last few of them."""
+    aside = path.with_name(f"{path.stem}.damaged-{time.time_ns()}{path.suffix}")
+    existed = path.exists()
+    for suffix in ("", "-wal", "-shm"):
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + suffix))
+    for old in sorted(path.parent.glob(f"{path.stem}.damaged-*{path.suffix}"))[:-_DAMAGED_KEPT]:
+        for suffix in ("", "-wal", "-shm"):
+            old.with_name(old.name + suffix).unlink(missing_ok=True)
+    return aside if existed else None
+
+
+def _opened(path: Path) -> Database:
+    connection = connect(path)
+    try:
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise ValueError(verdict)
+        connection.executescript(_SCHEMA)
+        database = Database(path, connection)
+        database.load()
+    except BaseException:
+        connection.close()
+        raise
+    return database
+
+
+def _restored(path: Path, snapshot: Path, fault: str) -> Database:
+    way_out = (
+        f"Put a backup of it in place, or move {path} and {snapshot} (and the -wal and -shm files) away to start with "
+        "nothing declared, and apply your documents again."
+    )
+    if not snapshot.exists():
+        raise StoreDamaged(f"{fault} and there is no snapshot to restore. {way_out}")
+    trial = path.with_suffix(".restore")
+    trial.write_bytes(snapshot.read_bytes())
+    try:
+        _opened(trial).close()
+    except (sqlite3.DatabaseError, ValueError, KeyError) as error:
+        raise StoreDamaged(f"{fault} and its snapshot {snapshot} is damaged too ({error}). {way_out}") from error
+    finally:
+        for suffix in ("-wal", "-shm"):
+            trial.with_name(trial.name + suffix).unlink(missing_ok=True)
+    aside = set_aside(path)
+    trial.rename(path)
+    database = _opened(path)
+    database.jump()
+    taken = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(snapshot.stat().st_mtime))
+    kept = f", and the damaged file is kept as {aside}" if aside else ""
+    database.notice = f"{fault}: restored from the snapshot of {taken}; later changes must be applied again{kept}"
+    return database
+
+
+def _execute(connection: sqlite3.Connection, write: Write) -> None:
+    if isinstance(write, SideValue):
+        if write.data is None:
+            connection.execute("DELETE FROM side WHERE uid = ? AND key = ?", (write.uid, write.key))
+        else:
+            connection.execute(_PUT_SIDE, (write.uid, write.key, write.data))
+        return
+    entry = write.entry
+    if write.type is ChangeType.DELETED:
+        connection.execute("DELETE FROM obj WHERE gr = ? AND ns = ? AND name = ?", entry.key)
+        connection.execute("DELETE FROM side WHERE uid = ?", (entry.uid,))
+    else:
+        connection.execute(_PUT, (*entry.key, entry.uid, entry.revision, entry.raw))
+    connection.execute(
+        "INSERT INTO log VALUES(?, ?, ?, ?, ?, ?)", (entry.revision, write.type.value, *entry.key, entry.raw)
+    )
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ"))
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def group_by_resource(entries: Iterable[Entry]) -> dict[str, dict[Key, Entry]]:
+    """Arrange entries by the resource they belong to."""
+    grouped: dict[str, dict[Key, Entry]] = {}
+    for entry in entries:
+        grouped.setdefault(entry.key.group_resource, {})[entry.key] = entry
+    return grouped
