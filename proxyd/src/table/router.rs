@@ -234,7 +234,8 @@ mod tests {
                 let path = request["path"].as_str().unwrap();
                 let path = path.split('?').next().unwrap();
                 let found = host.and_then(|host| router.find(&host, path).cloned());
-                assert_eq!(found.as_deref(), request["wins"].as_str(), "{case}");
+                let wins = request["wins"].as_str().map(same_claim);
+                assert_eq!(found.as_deref().map(same_claim), wins, "{case}");
             }
         }
     }
@@ -293,6 +294,8 @@ mod tests {
 
     fn same_claim(pattern: &str) -> String {
         let (host, path) = split(pattern);
+        let host = host.to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
         match path {
             None | Some("/*") => format!("{host}/*"),
             Some(path) => format!("{host}{}", without_slash(path)),

@@ -33,7 +33,7 @@ fn a_request_wakes_its_app_and_waits_for_it() {
     assert!(session.until_wake() >= 1);
     // Repeated while they wait, with their number.
     session.until(|message| match message {
-        Up::Wake { app, waiting: 20 } => Some(assert_eq!(app, APP)),
+        Up::Wake { app, waiting: 20 } => (app == APP).then_some(()),
         _ => None,
     });
     let upstream = Upstream::named("awake");

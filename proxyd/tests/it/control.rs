@@ -108,7 +108,7 @@ fn nothing_tako_server_says_stops_the_proxy() {
         session.send_line(&line);
         session.until(|message| match message {
             Up::Reject { generation, error } if *generation == rejected => {
-                Some(assert!(!error.is_empty()))
+                (!error.is_empty()).then_some(())
             }
             Up::Ack { .. } => panic!("{line} was used"),
             _ => None,

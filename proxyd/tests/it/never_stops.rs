@@ -101,8 +101,8 @@ fn a_hundred_changes_of_the_table_cost_no_request() {
     let (mut session, _) = server.accept();
     session.welcome(&[]);
     let load = Load::start(proxy.https, &proxy.place.trusted, 6);
-    for generation in 2..102u64 {
-        let (new, old) = (generation as usize % 3, (generation as usize - 1) % 3);
+    for (turn, generation) in (2..102).enumerate() {
+        let (new, old) = ((turn + 1) % 3, turn % 3);
         let endpoints = vec![
             active(&new.to_string(), upstreams[new].addr),
             draining(&old.to_string(), upstreams[old].addr),
