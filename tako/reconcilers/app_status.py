@@ -91,7 +91,7 @@ def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
             "Ready", "False", "RolloutFailed", f"Release {version} was rolled back. {why}{_still_serving(view)}"
         )
     if view.failures and len(view.healthy) < spec.instances and view.last_failure and view.failures > 1:
-        again = f" Next try at {view.retry_at}." if view.retry_at else ""
+        again = f" It backs off: the next start is at {view.retry_at}." if view.retry_at else ""
         return Told("Ready", "False", _loop_reason(view), explain(view.last_failure) + again + _still_serving(view))
     return _progress(spec, version, view)
 
@@ -106,7 +106,8 @@ def _progress(spec: AppSpec, version: ReleaseId, view: AppView) -> Told:
         if view.failures and view.last_failure:
             return Told("Ready", "False", _loop_reason(view), explain(view.last_failure) + _still_serving(view))
         if view.settled is None:
-            return Told("Ready", "False", "Starting", f"Release {version} is starting its first instance.")
+            probed = next((f" {one.detail}." for one in view.instances if one.detail), "")
+            return Told("Ready", "False", "Starting", f"Release {version} is starting its first instance.{probed}")
         return Told(
             "Ready",
             "Unknown",
