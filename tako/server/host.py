@@ -19,6 +19,7 @@ from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import is_true
 from tako.model.control import Policies, Stats, TableCertificate
+from tako.model.crd import custom_resource_definition
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
@@ -28,7 +29,7 @@ from tako.reconcilers.app import publish_status, reconcile_app, retire_app
 from tako.reconcilers.certificate import reconcile_certificate
 from tako.reconcilers.host import HostSeen, publish_host
 from tako.reconcilers.instance import record_instances, remove_instance
-from tako.reconcilers.mirror import Mirror
+from tako.reconcilers.mirror import MIRRORED, Mirror
 from tako.reconcilers.operator import Handler, Operator
 from tako.reconcilers.release import reconcile_release, remove_release
 from tako.reconcilers.route import reconcile_route
@@ -85,7 +86,8 @@ class Host:
     @classmethod
     async def open(cls, settings: Settings) -> "Host":
         """Open the store and lock the data directory; Refused when another server has it."""
-        api = await ApiServer.open(settings.data_dir, kinds=KINDS, admission=admission.rules())
+        crds = [custom_resource_definition(kind) for kind in KINDS]
+        api = await ApiServer.open(settings.data_dir, admission.rules(), crds, VERSION)
         return cls(settings, api)
 
     async def start(self) -> None:
@@ -93,7 +95,7 @@ class Host:
         await self.mirror.start()
         self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
         self.agent.adopt()
-        self.proxy = Proxy(
+        proxy = Proxy(
             self.layout.proxy,
             Ports(http=self.settings.http_port, https=self.settings.https_port),
             find_binary(),
@@ -109,7 +111,8 @@ class Host:
             # The first pass needs no operator: what was declared before is running again before kopf has looked.
             self.apps.add(app)
         self.agent.retire_undeclared(declared)
-        await self.proxy.start()
+        await proxy.start()
+        self.proxy = proxy
         self.publish()
         extensions.install(self)
         await self.api.serve_unix(self.layout.api_socket)
@@ -196,7 +199,7 @@ class Host:
                 cpus=len(os.sched_getaffinity(0)),
                 isolation=self.isolation_in_force(),
                 missing_isolation=tuple(self.isolation.missing),
-                store_fault=self.api.store_fault,
+                store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
             ),
         )
 
@@ -245,6 +248,11 @@ class Host:
         }
         return tuple(name for name, there in kinds.items() if there)
 
+    def _operator_watches(self, group_resource: str) -> int:
+        # One of them is the mirror's.
+        ours = group_resource in {kind.group_resource for kind in MIRRORED}
+        return self.api.store.feed.watched().get(group_resource, 0) - ours
+
     # --- the table ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
@@ -288,7 +296,7 @@ class Host:
                 RELEASE.plural: on(remove_release),
                 INSTANCE.plural: on(remove_instance),
             },
-            watches=self.api.open_watches,
+            watches=self._operator_watches,
         )
 
 
