@@ -18,7 +18,7 @@ def advise(family: "Family", *, source_exists: bool) -> list[str]:
     routes, ready = _routes(family), condition(family.app, "Ready") or {}
     if ready.get("status") == "True":
         return routes
-    told = [*_source(family.app, source_exists), *_release(family), *_process(family), *_health(family)]
+    told = _source(family.app, source_exists) or [*_release(family), *_process(family), *_health(family)]
     if not told and ready.get("reason") in PASSING:
         name, namespace = _name(family.app)
         told = [f"Nothing yet. `tako wait app/{name} -n {namespace} --for=condition=Ready` returns when it is ready."]

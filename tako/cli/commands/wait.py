@@ -140,4 +140,6 @@ def _why(document: Document | None) -> str:
     ready = condition(document, "Ready") or condition(document, "Accepted")
     if ready is None or ready.get("status") == "True":
         return ""
-    return f"\n{ready.get('type')} is {ready.get('status')}, {ready.get('reason')}: {ready.get('message')}"
+    first, *more = str(ready.get("message", "")).splitlines() or [""]
+    told = [f"{ready.get('type')} is {ready.get('status')}, {ready.get('reason')}: {first}", *more]
+    return "".join(f"\n  {line}" for line in told)
