@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from tako.api.client import Client, RequestFailed, Unreachable
 
 from e2e import processes
 from e2e.load import Answer, fetch
+from tako.api.client import Client, RequestFailed, Unreachable
 
 BIN = Path(sys.executable).parent
 SERVE = Path(__file__).parent / "apps" / "serve.py"
