@@ -103,7 +103,7 @@ def _as_text(value: Any) -> str:
 
 def _targets(session: Session, names: list[str], namespace: str | None, labels: str | None) -> list[Target]:
     targets: list[Target] = []
-    for resource, name in parse_references(Kinds(session.client), names):
+    for resource, name in parse_references(Kinds(session.client), names, everywhere=namespace is None):
         where = namespace if resource.namespaced else None
         if name is not None:
             targets.append((resource, where, name))
