@@ -44,8 +44,7 @@ def unix_listener(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(os.fspath(path))
-        # Everybody may connect: who is let in is decided by the peer's uid, which nobody can claim falsely.
-        path.chmod(0o666)
+        path.chmod(0o600)
         listener.listen(BACKLOG)
     except BaseException:
         listener.close()
