@@ -156,10 +156,7 @@ def next_steps(wanted: Wanted, seen: Seen, now: float) -> tuple[Step, ...]:
     live = [i for i in live if not i.retired]
     ours = [i for i in live if i.template == target]
     others = [i for i in live if i.template != target]
-    if others:
-        steps = _replace(wanted, seen, target, ours, others, now)
-    else:
-        steps = _keep(wanted, seen, target, ours, now)
+    steps = _replace(wanted, seen, target, ours, others, now) if others else _keep(wanted, seen, target, ours, now)
     return (*ending, *steps, *_let_retired_go(retired, ours + others, _floor(wanted, seen, target)))
 
 

@@ -4,10 +4,10 @@ tako-proxyd connects, says :class:`Hello` and, when it already has listening soc
 descriptors (SCM_RIGHTS) in the order of ``Hello.listeners``. tako-server answers :class:`Welcome`; when the proxy had
 none, the descriptors are attached to that. After that both sides send one JSON object a line, tagged by ``type``.
 
-A table is a snapshot with a generation; :class:`Delta` replaces whole app entries and equals a table. The proxy answers each
-with :class:`Ack`, or :class:`Reject` when it cannot be used, and then keeps what it had. Draining is a state of an
-endpoint in the table, not an event, so that it survives a reconnect: for an endpoint whose ``state`` is ``draining`` the
-proxy sends :class:`Drained` once nothing is in flight, again after every reconnect.
+A table is a snapshot with a generation; :class:`Delta` replaces whole app entries and equals a table. The proxy
+answers each with :class:`Ack`, or :class:`Reject` when it cannot be used, and then keeps what it had. Draining is a
+state of an endpoint in the table, not an event, so that it survives a reconnect: for an endpoint whose ``state`` is
+``draining`` the proxy sends :class:`Drained` once nothing is in flight, again after every reconnect.
 
 Golden files in ``tests/golden/control`` are read by the Python and by the Rust tests.
 """
@@ -115,7 +115,10 @@ class Delta(Message):
 
 
 class StartFailed(Message):
-    """Down. Those who wait for ``app`` are answered: ``startup_failed`` 502, ``startup_timeout`` 504, ``unavailable`` 503."""
+    """Down. Those who wait for ``app`` are answered.
+
+    ``startup_failed`` is 502, ``startup_timeout`` 504, ``unavailable`` 503.
+    """
 
     type: Literal["start_failed"] = "start_failed"
     app: str

@@ -1,0 +1,29 @@
+"""The examples that the demo runs, as they are: every runtime, through its own SDK."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from e2e.host import Host
+from e2e.load import fetch
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.mark.timeout(600)
+def test_every_example_is_served_and_survives_the_death_of_its_process(host: Host) -> None:
+    subprocess.run([REPOSITORY / "examples" / "prepare.sh", host.data_dir], check=True, timeout=300)
+    host.tako("apply", "-f", str(REPOSITORY / "examples"), "--wait", timeout=200)
+    apps = host.every("apps.tako.sh")
+    assert {app["spec"].get("runtime") for app in apps} >= {"python-asgi", "python-wsgi", "node", "bun"}
+    for app in apps:
+        name = app["metadata"]["name"]
+        (route, *_) = app["spec"]["routes"]
+        answer = fetch(host.https_port, route)
+        assert answer.status == 200, f"{name}: {answer.status} {answer.body!r}"
+        before = host.healthy(name)
+        for pid in before.values():
+            subprocess.run(["kill", "-9", str(pid)], check=True)
+        assert fetch(host.https_port, route).status == 200
+        assert host.healthy(name).keys().isdisjoint(before)

@@ -1,0 +1,171 @@
+"""The only module that knows kopf: an unmodified operator in a thread and a loop of its own.
+
+Its handlers carry each change to the server's loop, where the reconcilers run; ours errors become kopf's here.
+kopf must not share our loop: when it stops it cancels every task that is younger than itself. And a watch
+that ends in a way it does not expect is never opened again, which a watchdog over its open watches mends.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import kopf
+
+from tako.model.errors import Refused, RetryLater
+from tako.model.kinds import APP, CERTIFICATE, GROUP, HOST, INSTANCE, RELEASE, ROUTE, VERSION, Kind
+from tako.reconcilers.instance import FINALIZER
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[str, str], Coroutine[Any, Any, None]]
+
+OPERATED: tuple[Kind, ...] = (APP, RELEASE, INSTANCE, ROUTE, CERTIFICATE, HOST)
+WATCHDOG_SECONDS = 5.0
+# The API server ends a watch now and then; kopf opens the next one within a second.
+GRACE_CHECKS = 2
+
+
+class _RememberedEssence(kopf.DiffBaseStorage):
+    """Keeps what was last handled in memory, so that reconciling writes nothing into the object.
+
+    Losing it at a restart only means that every object is looked at once, which is what is wanted then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._essences: dict[str, Any] = {}
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        return self._essences.get(body["metadata"]["uid"])
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        self._essences[body["metadata"]["uid"]] = essence
+
+    def forget(self, uid: str) -> None:
+        """An object that is gone needs no memory."""
+        self._essences.pop(uid, None)
+
+
+class Operator:
+    """A kopf operator that can be started again."""
+
+    def __init__(
+        self,
+        socket: Path,
+        reconcile: dict[str, Handler],
+        remove: dict[str, Handler],
+        watches: Callable[[str], int],
+    ) -> None:
+        self._socket = socket
+        self._reconcile = reconcile
+        self._remove = remove
+        self._watches = watches
+        self._loop = asyncio.get_running_loop()
+        self._essences = _RememberedEssence()
+        self._thread: threading.Thread | None = None
+        self._stop = threading.Event()
+        self._missing: dict[str, int] = {}
+
+    def start(self) -> None:
+        """Run the operator in a new thread."""
+        self._stop = threading.Event()
+        self._missing = {}
+        self._thread = threading.Thread(target=self._run, args=(self._stop,), name="kopf", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop it and wait for its thread."""
+        self._stop.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, 10.0)
+
+    async def watch_over(self) -> None:
+        """Start the operator again whenever its thread or one of its watches is gone; runs for ever."""
+        while True:
+            await asyncio.sleep(WATCHDOG_SECONDS)
+            fault = self._fault()
+            if fault is not None:
+                log.error("the operator is started again: %s", fault)
+                await self.stop()
+                self.start()
+
+    def _fault(self) -> str | None:
+        if self._thread is None or not self._thread.is_alive():
+            return "its thread ended"
+        for kind in OPERATED:
+            absent = self._watches(kind.group_resource) == 0
+            self._missing[kind.plural] = self._missing.get(kind.plural, 0) + 1 if absent else 0
+            if self._missing[kind.plural] > GRACE_CHECKS:
+                return f"it does not watch {kind.plural}"
+        return None
+
+    def _run(self, stop: threading.Event) -> None:
+        logging.getLogger("kopf").setLevel(logging.WARNING)
+        asyncio.run(
+            kopf.operator(
+                registry=self._registry(),
+                settings=self._settings(),
+                clusterwide=True,
+                standalone=True,
+                stop_flag=stop,
+            )
+        )
+
+    def _settings(self) -> kopf.OperatorSettings:
+        settings = kopf.OperatorSettings()
+        settings.scanning.disabled = True  # the kinds are fixed
+        settings.persistence.finalizer = FINALIZER
+        settings.persistence.diffbase_storage = self._essences
+        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="operator.tako.sh")
+        # Our reconcilers never write what is there already, so there is no event to wait for.
+        settings.persistence.consistency_timeout = 0
+        settings.posting.enabled = False
+        settings.process.ultimate_exiting_timeout = None
+        settings.execution.max_workers = 4
+        return settings
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        socket = str(self._socket)
+
+        async def login(**_: Any) -> kopf.AiohttpSession:
+            session = aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=socket))
+            return kopf.AiohttpSession(server="http://tako", aiohttp_session=session)
+
+        kopf.on.login(registry=registry)(login)
+        for kind in OPERATED:
+            self._register(registry, kind)
+        return registry
+
+    def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
+        where = (GROUP, VERSION, kind.plural)
+        essences = self._essences
+        if (reconcile := self._reconcile.get(kind.plural)) is not None:
+            handler = self._handler(reconcile)
+            for decorate in (kopf.on.create, kopf.on.update, kopf.on.resume):
+                decorate(*where, id="reconcile", registry=registry)(handler)
+        if (remove := self._remove.get(kind.plural)) is not None:
+            kopf.on.delete(*where, id="remove", registry=registry)(self._handler(remove))
+
+        async def forget(type: str | None, uid: str | None, **_: Any) -> None:
+            if type == "DELETED" and uid:
+                essences.forget(uid)
+
+        kopf.on.event(*where, id="forget", registry=registry)(forget)
+
+    def _handler(self, work: Handler) -> Callable[..., Coroutine[Any, Any, None]]:
+        async def handle(namespace: str | None, name: str | None, **_: Any) -> None:
+            try:
+                await asyncio.wrap_future(
+                    asyncio.run_coroutine_threadsafe(work(namespace or "", name or ""), self._loop)
+                )
+            except RetryLater as error:
+                raise kopf.TemporaryError(str(error), delay=error.delay_seconds) from error
+            except Refused as error:
+                raise kopf.PermanentError(str(error)) from error
+
+        return handle

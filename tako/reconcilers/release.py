@@ -1,0 +1,53 @@
+"""Release: files of one version on this host. Prepared once, prepared again when somebody deleted them."""
+
+from typing import Any
+
+from tako.model.conditions import Told, is_true, merge_conditions
+from tako.model.errors import Refused
+from tako.model.kinds import RELEASE
+from tako.model.kinds.release import ReleasePhase, ReleaseSpec
+from tako.model.names import DeploymentId, ReleaseId
+from tako.reconcilers.world import Doc, World
+
+
+async def reconcile_release(world: World, namespace: str, name: str) -> None:
+    """Bring the files of the release to this host and say how far that is."""
+    doc = await world.find(RELEASE, namespace, name)
+    if doc is None or "deletionTimestamp" in doc["metadata"]:
+        return
+    spec = ReleaseSpec.model_validate(doc["spec"])
+    app = DeploymentId(spec.app, namespace)
+    home = world.layout.app(app).release(ReleaseId(spec.version))
+    if is_true(doc, "Ready") and home.is_dir():
+        return
+    try:
+        prepared = await world.prepare(app, spec)
+    except Refused as error:
+        told = Told("Ready", "False", "PrepareFailed", str(error))
+        await _write(world, doc, told, {"phase": ReleasePhase.FAILED.value})
+        await world.tell(doc, "Warning", told.reason, told.message)
+        raise
+    told = Told("Ready", "True", "Prepared", f"{prepared.size_bytes} bytes in {prepared.path}")
+    seen = {
+        "phase": ReleasePhase.PREPARED.value,
+        "path": str(prepared.path),
+        "digest": prepared.digest,
+        "sizeBytes": prepared.size_bytes,
+    }
+    await _write(world, doc, told, seen)
+    await world.tell(doc, "Normal", told.reason, f"Release {spec.version} is ready to start.")
+
+
+async def remove_release(world: World, namespace: str, name: str) -> None:
+    """Delete the files, once nothing runs from them."""
+    doc = await world.find(RELEASE, namespace, name)
+    if doc is None:
+        return
+    spec = ReleaseSpec.model_validate(doc["spec"])
+    await world.remove_release(DeploymentId(spec.app, namespace), ReleaseId(spec.version))
+
+
+async def _write(world: World, doc: Doc, told: Told, seen: dict[str, Any]) -> None:
+    generation = doc["metadata"]["generation"]
+    conditions = merge_conditions(doc.get("status", {}).get("conditions"), [told], generation, world.now())
+    await world.write_status(RELEASE, doc, {"observedGeneration": generation, "conditions": conditions, **seen})

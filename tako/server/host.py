@@ -1,0 +1,305 @@
+"""One host: the API, the agent, the proxy and the operator, wired to each other."""
+
+import asyncio
+import itertools
+import logging
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from tako import VERSION
+from tako.api.server import ApiServer
+from tako.certs.self_signed import default_certificate
+from tako.host_agent.agent import HostAgent
+from tako.host_agent.applog import AppLogs
+from tako.host_agent.isolation import IsolationMode, detect
+from tako.host_agent.layout import Layout
+from tako.host_agent.processes import Processes
+from tako.host_agent.rollout import Timing
+from tako.host_agent.supervisor import Refusal
+from tako.model.conditions import is_true
+from tako.model.control import Policies, Stats, TableCertificate
+from tako.model.crd import custom_resource_definition
+from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
+from tako.model.names import DeploymentId, InstanceId
+from tako.proxy.listeners import Ports
+from tako.proxy.process import find_binary
+from tako.proxy.proxyd import Handlers, Proxy
+from tako.reconcilers.app import publish_status, reconcile_app, retire_app
+from tako.reconcilers.certificate import reconcile_certificate
+from tako.reconcilers.host import HostSeen, publish_host
+from tako.reconcilers.instance import record_instances, remove_instance
+from tako.reconcilers.mirror import MIRRORED, Mirror
+from tako.reconcilers.operator import Handler, Operator
+from tako.reconcilers.release import reconcile_release, remove_release
+from tako.reconcilers.route import reconcile_route
+from tako.reconcilers.table import table_content
+from tako.reconcilers.workqueue import WorkQueue
+from tako.reconcilers.world import Doc, World
+from tako.server import admission, extensions, pointer
+from tako.server.settings import Settings
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 10.0
+# A production install that failed is not cheap to try again; a certificate only has to be there.
+SLOW_RESYNC_EVERY = 6
+STOP_SECONDS = 45.0
+
+
+class Host:
+    """Everything of one tako-server."""
+
+    def __init__(self, settings: Settings, api: ApiServer) -> None:
+        self.settings = settings
+        self.api = api
+        self.layout = Layout(settings.data_dir)
+        isolation = detect(IsolationMode(settings.isolation))
+        self.agent = HostAgent(
+            self.layout,
+            Processes(self.layout),
+            AppLogs(self.layout),
+            isolation,
+            changed=self._processes_changed,
+            refuse=self._refuse,
+        )
+        self.isolation = isolation
+        self.mirror = Mirror(api.resources, self._document_changed)
+        self.world = World(
+            resources=api.resources,
+            agent=self.agent,
+            layout=self.layout,
+            mirror=self.mirror,
+            https_port=settings.https_port,
+        )
+        self.apps = WorkQueue[DeploymentId]("app", self._reconcile_app)
+        self.releases = WorkQueue[DeploymentId]("release", self._reconcile_release)
+        self.certificates = WorkQueue[DeploymentId]("certificate", self._reconcile_certificate)
+        self.records = WorkQueue[DeploymentId]("instances of", self._record)
+        self.host_status = WorkQueue[str]("host", self._publish_host)
+        self.proxy: Proxy | None = None
+        self.operator: Operator | None = None
+        self._default_certificate: TableCertificate | None = None
+        self._publishing: asyncio.Handle | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def open(cls, settings: Settings) -> "Host":
+        """Open the store and lock the data directory; Refused when another server has it."""
+        crds = [custom_resource_definition(kind) for kind in KINDS]
+        api = await ApiServer.open(settings.data_dir, admission.rules(), crds, VERSION)
+        return cls(settings, api)
+
+    async def start(self) -> None:
+        """Adopt what runs, serve what is declared; returns once both have begun."""
+        await self.mirror.start()
+        self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
+        self.agent.adopt()
+        proxy = Proxy(
+            self.layout.proxy,
+            Ports(http=self.settings.http_port, https=self.settings.https_port),
+            find_binary(),
+            handlers=Handlers(
+                on_wake=lambda app, waiting: self.agent.wake(DeploymentId.parse(app), waiting),
+                on_drained=lambda app, one: self.agent.drained(DeploymentId.parse(app), InstanceId(one)),
+                on_stats=self._count,
+                on_connect_failed=lambda app, one, _: self.agent.suspect(DeploymentId.parse(app), InstanceId(one)),
+            ),
+        )
+        declared = [_id(doc) for doc in self.mirror.of(APP)]
+        for app in declared:
+            # The first pass needs no operator: what was declared before is running again before kopf has looked.
+            self.apps.add(app)
+        self.agent.retire_undeclared(declared)
+        await proxy.start()
+        self.proxy = proxy
+        self.publish()
+        extensions.install(self)
+        await self.api.serve_unix(self.layout.api_socket)
+        if self.settings.api_port:
+            await self.api.serve_tls("127.0.0.1", self.settings.api_port)
+        pointer.write(self.layout)
+        self.operator = self._operator()
+        self.operator.start()
+        self._tasks = [
+            asyncio.create_task(self.operator.watch_over()),
+            asyncio.create_task(self._resync()),
+        ]
+        self.host_status.add(self.settings.server_name)
+
+    async def stop_everything(self) -> None:
+        """Finish requests and stop every instance, as stopping a service does."""
+        # Nothing may be started again while it is being stopped.
+        await self._stop_reconciling()
+        if self.proxy is not None:
+            await self.proxy.stop(drain_seconds=10.0)
+        for app in self.agent.views():
+            self.agent.want(app, None, 0, Timing(drain=10.0))
+        deadline = asyncio.get_running_loop().time() + STOP_SECONDS
+        while not all(self.agent.is_empty(app) for app in self.agent.views()):
+            if asyncio.get_running_loop().time() > deadline:
+                log.error("some instances did not stop in %.0f s", STOP_SECONDS)
+                return
+            await asyncio.sleep(0.05)
+
+    async def close(self) -> None:
+        """Let go of everything; what runs goes on."""
+        await self._stop_reconciling()
+        await self.records.close()
+        await self.host_status.close()
+        await self.mirror.close()
+        if self.proxy is not None:
+            self.proxy.detach()
+        self.agent.close()
+        self.agent.logs.close()
+        await self.api.close()
+        pointer.remove(self.layout)
+
+    async def _stop_reconciling(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self.operator is not None:
+            await self.operator.stop()
+            self.operator = None
+        for queue in (self.apps, self.releases, self.certificates):
+            await queue.close()
+
+    # --- passes ---------------------------------------------------------------------------------------------
+
+    async def _reconcile_app(self, app: DeploymentId) -> None:
+        await reconcile_app(self.world, app.environment, app.app)
+
+    async def _reconcile_release(self, release: DeploymentId) -> None:
+        await reconcile_release(self.world, release.environment, release.app)
+
+    async def _reconcile_certificate(self, certificate: DeploymentId) -> None:
+        await reconcile_certificate(self.world, certificate.environment, certificate.app)
+
+    async def _record(self, app: DeploymentId) -> None:
+        owner = await self.world.find(APP, app.environment, app.app)
+        await record_instances(self.world, app, owner)
+        await publish_status(self.world, app)
+
+    async def _publish_host(self, name: str) -> None:
+        views = self.agent.views()
+        proxy = self.proxy.seen if self.proxy else None
+        await publish_host(
+            self.world,
+            name,
+            HostSeen(
+                version=VERSION,
+                pid=os.getpid(),
+                proxy_pid=proxy.pid if proxy and proxy.is_connected else None,
+                table_generation=proxy.generation or None if proxy else None,
+                proxy_fault=proxy.fault if proxy else "",
+                http_port=self.settings.http_port,
+                https_port=self.settings.https_port,
+                apps=sum(1 for _ in self.mirror.of(APP)),
+                instances=sum(len(view.healthy) for view in views.values()),
+                cpus=len(os.sched_getaffinity(0)),
+                isolation=self.isolation_in_force(),
+                missing_isolation=tuple(self.isolation.missing),
+                store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
+            ),
+        )
+
+    async def _resync(self) -> None:
+        """Look again at what is not as it should be: a missing directory may have come back without an event."""
+        for turn in itertools.count(1):
+            await asyncio.sleep(RESYNC_SECONDS)
+            for doc in self.mirror.of(APP):
+                if not is_true(doc, "Ready"):
+                    self.apps.add(_id(doc))
+            if turn % SLOW_RESYNC_EVERY == 0:
+                for doc in self.mirror.of(RELEASE):
+                    if not is_true(doc, "Ready"):
+                        self.releases.add(_id(doc))
+                for doc in self.mirror.of(CERTIFICATE):
+                    self.certificates.add(_id(doc))
+            self.host_status.add(self.settings.server_name)
+
+    # --- news -----------------------------------------------------------------------------------------------
+
+    def _processes_changed(self, app: DeploymentId) -> None:
+        self.publish()
+        self.records.add(app)
+
+    def _document_changed(self, kind: Kind, doc: Doc) -> None:
+        if kind in (RELEASE, ROUTE):
+            self.apps.add(DeploymentId(doc["spec"]["app"], doc["metadata"]["namespace"]))
+        if kind in (APP, ROUTE, CERTIFICATE):
+            self.publish()
+
+    def _count(self, stats: Stats) -> None:
+        for one in stats.instances:
+            self.agent.used(DeploymentId.parse(one.app), InstanceId(one.instance), one.in_flight, one.idle_ms / 1000)
+
+    def _refuse(self, app: DeploymentId, reason: Refusal) -> None:
+        if self.proxy is not None:
+            self.proxy.start_failed(str(app), reason)
+
+    def isolation_in_force(self) -> tuple[str, ...]:
+        """Return the kinds of isolation this host gives."""
+        kinds = {
+            "users": self.isolation.user_switch,
+            "cgroup-v2": self.isolation.cgroup_v2 is not None,
+            "no-new-privileges": self.isolation.no_new_privs,
+            "rlimits": self.isolation.rlimits,
+        }
+        return tuple(name for name, there in kinds.items() if there)
+
+    def _operator_watches(self, group_resource: str) -> int:
+        # One of them is the mirror's.
+        ours = group_resource in {kind.group_resource for kind in MIRRORED}
+        return self.api.store.feed.watched().get(group_resource, 0) - ours
+
+    # --- the table ------------------------------------------------------------------------------------------
+
+    def publish(self) -> None:
+        """Give the proxy the table that follows from what is seen; many calls of one loop turn are one."""
+        if self._publishing is None:
+            self._publishing = asyncio.get_running_loop().call_soon(self._push)
+
+    def _push(self) -> None:
+        self._publishing = None
+        if self.proxy is None:
+            return
+        self.proxy.push(
+            table_content(
+                apps=self.mirror.of(APP),
+                views=self.agent.views(),
+                routes=self.mirror.routes(),
+                certificates=self.mirror.of(CERTIFICATE),
+                default_certificate=self._default_certificate,
+                policies=Policies(https_port=self.settings.https_port),
+            )
+        )
+
+    def _operator(self) -> Operator:
+        world = self.world
+
+        def on(
+            work: Callable[[World, str, str], Coroutine[Any, Any, None]],
+        ) -> Handler:
+            return lambda namespace, name: work(world, namespace, name)
+
+        return Operator(
+            self.layout.api_socket,
+            reconcile={
+                APP.plural: on(reconcile_app),
+                RELEASE.plural: on(reconcile_release),
+                ROUTE.plural: on(reconcile_route),
+                CERTIFICATE.plural: on(reconcile_certificate),
+            },
+            remove={
+                APP.plural: on(retire_app),
+                RELEASE.plural: on(remove_release),
+                INSTANCE.plural: on(remove_instance),
+            },
+            watches=self._operator_watches,
+        )
+
+
+def _id(doc: Doc) -> DeploymentId:
+    """Return name and namespace of any document of ours."""
+    return DeploymentId(doc["metadata"]["name"], doc["metadata"]["namespace"])
