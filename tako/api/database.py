@@ -250,7 +250,11 @@ def connect(path: Path) -> sqlite3.Connection:
     # 0600 before the first byte: secrets are in it.
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    # Nobody else may have the file (the server's lock says so), and without the shared index file that others would
+    # need, a server can start and serve reads on a full disk.
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):  # later it has no effect, but needs space
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=16777216")

@@ -100,10 +100,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_refuses_writes_serves_reads_and_recovers(serve: ServeIn, small_disk: Path) -> None:
-    served = serve(small_disk / "data")
+    served, ballast = serve(small_disk / "data"), small_disk / "ballast"
     with served.client() as client:
         client.create(APPS, "production", app("kept"))
-        ballast = small_disk / "ballast"
         refused = _fill(client, ballast)
         assert refused.code == 507
         assert str(small_disk) in str(refused)
@@ -112,6 +111,22 @@ def test_a_full_disk_refuses_writes_serves_reads_and_recovers(serve: ServeIn, sm
         ballast.unlink()
         client.create(APPS, "production", app("after"))
         assert {doc["metadata"]["name"] for doc in client.list(APPS)["items"]} == {*stored, "after"}
+
+
+def test_a_server_starts_on_a_full_disk_and_serves_reads(serve: ServeIn, small_disk: Path) -> None:
+    served = serve(small_disk / "data")
+    ballast = small_disk / "ballast"
+    with served.client() as client:
+        client.create(APPS, "production", app("kept"))
+        _fill(client, ballast)
+        stored = {doc["metadata"]["name"] for doc in client.list(APPS)["items"]}
+    served.stop()
+    again = serve(small_disk / "data")
+    with again.client() as client:
+        assert {doc["metadata"]["name"] for doc in client.list(APPS)["items"]} == stored
+        _fill(client, small_disk / "more ballast")
+        ballast.unlink()
+        client.create(APPS, "production", app("after"))
 
 
 def _fill(client: Client, ballast: Path) -> RequestFailed:
