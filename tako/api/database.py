@@ -90,15 +90,15 @@ class Database:
         """Copy everything to the snapshot file, from which a damaged database is restored."""
         partial = self.snapshot_path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
+        create_private(partial)
         try:
             self._connection.execute("VACUUM INTO ?", (str(partial),))
         except sqlite3.DatabaseError as error:
             partial.unlink(missing_ok=True)
             raise self._failure(error) from error
-        partial.chmod(0o600)
-        _sync(partial)
+        sync(partial)
         partial.replace(self.snapshot_path)
-        _sync(self.path.parent)
+        sync(self.path.parent)
 
     def close(self) -> None:
         self._connection.close()
@@ -228,8 +228,7 @@ _PUT_SIDE = "INSERT INTO side VALUES(?, ?, ?) ON CONFLICT(uid, key) DO UPDATE SE
 
 def connect(path: Path) -> sqlite3.Connection:
     """Open a connection with the durability that an acknowledged write is promised."""
-    # 0600 before the first byte: secrets are in it.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    create_private(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     # Nobody else may have the file (the server's lock says so), and without the shared index file that others would
     # need, a server can start and serve reads on a full disk.
@@ -240,6 +239,11 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=16777216")
     return connection
+
+
+def create_private(path: Path) -> None:
+    """Make the file, empty, before its first byte comes: secrets will be in it."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def set_aside(path: Path) -> Path | None:
@@ -301,7 +305,8 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the file, or the names in the directory, survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

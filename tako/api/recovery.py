@@ -4,7 +4,7 @@ import sqlite3
 import time
 from pathlib import Path
 
-from tako.api.database import Database, StoreFailed, is_damage, open_file, set_aside
+from tako.api.database import Database, StoreFailed, create_private, is_damage, open_file, set_aside, sync
 from tako.model.errors import Refused
 
 
@@ -35,6 +35,7 @@ def _restored(path: Path, snapshot: Path, fault: str) -> Database:
     if not snapshot.exists():
         raise StoreDamaged(f"{fault} and there is no snapshot to restore. {way_out}")
     trial = path.with_suffix(".restore")
+    create_private(trial)
     trial.write_bytes(snapshot.read_bytes())
     try:
         open_file(trial).close()
@@ -43,6 +44,7 @@ def _restored(path: Path, snapshot: Path, fault: str) -> Database:
     finally:
         for suffix in ("-wal", "-shm"):
             trial.with_name(trial.name + suffix).unlink(missing_ok=True)
+    sync(trial)
     aside = set_aside(path)
     trial.rename(path)
     database = open_file(path)

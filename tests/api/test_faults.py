@@ -161,6 +161,7 @@ async def test_a_damaged_file_is_restored_from_its_snapshot(tmp_path: Path) -> N
     finally:
         await server.close()
     assert list(tmp_path.glob("state.damaged-*.sqlite"))
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("state*.sqlite*")} == {0o600}
 
 
 async def test_a_deleted_file_is_restored_from_its_snapshot(tmp_path: Path) -> None:
