@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tako.host_agent.views import AppView, FailureView
+from tako.host_agent.views import AppView
 from tako.model.conditions import Told, condition_of, is_true, merge_conditions
 from tako.model.kinds.app import AppSpec
 from tako.model.names import ReleaseId
 from tako.model.routes import parse_pattern
 from tako.reconcilers.app_children import APP_LABEL
+from tako.reconcilers.explain import explain
 
 Doc = dict[str, Any]
-LINES_IN_A_MESSAGE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,6 @@ def url_of(pattern: str, https_port: int) -> str:
     route = parse_pattern(pattern)
     port = "" if https_port == 443 else f":{https_port}"
     return f"https://{route.host}{port}{(route.path or '/').removesuffix('*')}"
-
-
-def explain(failure: FailureView) -> str:
-    """Return what happened and the last lines the process printed."""
-    text = failure.reason
-    if failure.last_output:
-        lines = "\n".join(f"  {line}" for line in failure.last_output[-LINES_IN_A_MESSAGE:])
-        return f"{text} Its last output:\n{lines}"
-    return f"{text} It printed nothing."
 
 
 def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
