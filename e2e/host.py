@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from tako.api.client import Client, RequestFailed
 
 from e2e import processes
 from e2e.load import Answer, fetch
+from tako.api.client import Client, RequestFailed, Unreachable
 
 BIN = Path(sys.executable).parent
 SERVE = Path(__file__).parent / "apps" / "serve.py"
@@ -50,6 +50,7 @@ class Host:
         self.http_port, self.https_port, self.api_port = free_ports(3)
         self._isolation = isolation
         self._server: subprocess.Popen[bytes] | None = None
+        self._client: Client | None = None
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "HOME": str(root),
@@ -65,7 +66,15 @@ class Host:
 
     @property
     def client(self) -> Client:
-        return Client.connect(socket=str(self.socket))
+        """One client for all tests of the host; it opens its connection again after the server was killed."""
+        if self._client is None:
+            self._client = Client.connect(socket=str(self.socket))
+        return self._client
+
+    def every(self, group_resource: str) -> list[dict[str, Any]]:
+        """Every document of a kind, in all environments."""
+        items: list[dict[str, Any]] = self.client.list(group_resource)["items"]
+        return items
 
     @property
     def server(self) -> subprocess.Popen[bytes]:
@@ -90,8 +99,8 @@ class Host:
         code = self.server.poll()
         assert code is None, f"tako-server exited with {code}:\n{self.log_tail()}"
         try:
-            return bool(self.client.list("hosts.tako.sh"))
-        except (OSError, RequestFailed):
+            return bool(self.every("hosts.tako.sh"))
+        except (OSError, RequestFailed, Unreachable):
             return False
 
     def kill_server(self) -> None:
@@ -107,6 +116,8 @@ class Host:
         processes.kill(pids)
         if self._server is not None:
             self._server.wait()
+        if self._client is not None:
+            self._client.close()
 
     def proxy_pid(self) -> int:
         (pid,) = processes.named(self.data_dir, "tako-proxyd")
@@ -180,7 +191,7 @@ class Host:
         return next((each for each in conditions if each["type"] == kind), {})
 
     def instances(self, name: str | None = None) -> list[dict[str, Any]]:
-        found = self.client.list("instances.tako.sh")
+        found = self.every("instances.tako.sh")
         return [each for each in found if name in (None, each["spec"]["app"])]
 
     def healthy(self, name: str) -> dict[str, int]:

@@ -33,7 +33,7 @@ def test_a_killed_server_comes_back_to_the_documents_it_had_acknowledged(host: H
         host.apply(host.document(f"app{number}", instances=0), wait=False)
     host.kill_server()
     host.start()
-    names = {app["metadata"]["name"] for app in host.client.list("apps.tako.sh")}
+    names = {app["metadata"]["name"] for app in host.every("apps.tako.sh")}
     assert names == {f"app{number}" for number in range(10)}
 
 
@@ -44,6 +44,7 @@ def test_only_requests_in_flight_fail_when_one_of_three_instances_is_killed(host
     with Load(host.https_port, ["hello.localhost"], path="/?ms=20") as load:
         load.wait_for_requests(100)
         dead_at = kill([victim])
+        eventually("the dead one to be gone", lambda: victim not in host.healthy("hello").values())
         healed = host.await_healthy("hello", 3)
         load.wait_for_requests(200)
     late = [failure for failure in load.report.failures if failure.begun > dead_at]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from tako.api import builtin_rules, lifecycle
+from tako.api import builtin_rules, lifecycle, ownership
 from tako.api.builtin import NAMESPACES
 from tako.api.entries import Change, ChangeType, Entry, Key, encode, entry_of
 from tako.api.errors import ApiError, already_exists, bad_request, changed_meanwhile, forbidden, invalid, not_found
 from tako.api.objectmeta import metadata_faults
-from tako.api.ownership import Ownership
+from tako.api.options import ANY, DEFAULT, Options, Preconditions
 from tako.api.patch import same
 from tako.api.registry import Registry, Resource
 from tako.api.store import Store
@@ -26,18 +26,6 @@ Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a write is to be done."""
-
-    dry_run: bool = False
-    # Strict refuses fields the schema does not know, Warn tells of them, Ignore drops them silently.
-    validation: str = "Warn"
-    subresource: str | None = None
-    manager: str = "tako"
-    force: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """The document as stored (or as it would be), and what to tell the client beside it."""
 
@@ -46,18 +34,6 @@ class Outcome:
     created: bool = False
     deleted: bool = False
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Preconditions:
-    """What must still be true of the object to be deleted."""
-
-    uid: str | None = None
-    revision: str | None = None
-
-
-DEFAULT = Options()
-ANY = Preconditions()
 
 
 def utc_now() -> datetime:
@@ -73,8 +49,6 @@ class Changes:
     admission: Mapping[str, Admission]
     now: Clock = utc_now
     protected: set[str] = field(default_factory=set)
-    # Called before a definition is stored, so that what it defines is served no later than it is seen.
-    ownership: Ownership = field(default_factory=Ownership)
 
     async def create(self, resource: Resource, namespace: str, doc: Any, options: Options = DEFAULT) -> Outcome:
         """Make a new document; its namespace is made with it when there is none."""
@@ -84,7 +58,7 @@ class Changes:
             raise bad_request("resourceVersion should not be set on objects to be created")
         if self.store.latest(key) is not None:
             raise already_exists(resource.group_resource, key.name)
-        return await self._create(resource, key, proposed, options)
+        return await self._create(resource, key, ownership.created_by_client(proposed), options)
 
     async def update(
         self,
@@ -113,11 +87,11 @@ class Changes:
         if live is None:
             if options.subresource:
                 raise not_found(resource.group_resource, name)
-            proposed = self.ownership.applied(None, config, resource, options, self.now())
+            proposed = ownership.applied(None, config, resource, options, self.now())
             return await self._create(resource, key, proposed, options)
         old = live.read()
-        proposed = self.ownership.applied(live.read(), config, resource, options, self.now())
-        return await self._update(resource, live, old, proposed, options, tracked=True)
+        proposed = ownership.applied(live.read(), config, resource, options, self.now())
+        return await self._update(resource, live, old, proposed, options, is_apply=True)
 
     async def delete(
         self,
@@ -143,12 +117,17 @@ class Changes:
             return Outcome(old, live.raw)
         return await self._store(live, marked, dry_run)
 
+    async def release_namespace(self, name: str) -> None:
+        """Let a namespace go whose content is gone."""
+        live = self.store.latest(Key(NAMESPACES, "", name))
+        if live is not None and live.deleting:
+            await self._store(live, {**live.read(), "spec": {"finalizers": []}}, dry_run=False)
+
     async def _create(self, resource: Resource, key: Key, proposed: Document, options: Options) -> Outcome:
         now = self.now()
         proposed, warnings = _pruned(resource, proposed, options)
         doc = lifecycle.created(resource.schema.default(proposed), resource, now)
         doc = builtin_rules.complete(resource.group_resource, doc, None, lifecycle.rfc3339(now))
-        doc = self.ownership.on_create(doc, resource)
         self._check(resource, None, doc)
         home = self._home(key)
         if home is not None and not options.dry_run:
@@ -170,14 +149,14 @@ class Changes:
         old: Document,
         proposed: Document,
         options: Options,
-        tracked: bool = False,
+        is_apply: bool = False,
     ) -> Outcome:
         now = self.now()
         proposed, warnings = _pruned(resource, proposed, options)
         doc = lifecycle.updated(old, resource.schema.default(proposed), resource, options.subresource)
         doc = builtin_rules.complete(resource.group_resource, doc, old, lifecycle.rfc3339(now))
-        if not tracked:
-            doc = self.ownership.on_update(old, doc, resource, options, now)
+        if not is_apply:
+            doc = ownership.tracked(old, doc, resource, options, now)
         doc["apiVersion"] = self.registry.stored(resource.group_resource).api_version
         doc["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         if lifecycle.same_content(old, doc):

@@ -132,7 +132,7 @@ def _content(doc: Document, resource: Resource) -> Document:
 
 def _with_managers(old: Document, new: Document) -> Document:
     if new.get("managedFields") is None:
-        return old
+        return dict(old)
     return {**old, "managedFields": new["managedFields"]}
 
 

@@ -5,7 +5,7 @@ visible, is watched and is acknowledged only after its commit. Runs on one event
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tako.api.database import Database, SideValue, group_by_resource, open_database
@@ -29,6 +29,8 @@ class Store:
         self._epoch = 0
         self.revision = database.revision
         self.last_error: TakoError | None = None
+        # Told of each change before its writer is answered and before any watcher.
+        self.observers: list[Callable[[Change], None]] = []
         self.feed = Feed(database.changes, database.compacted)
         database.changes = []
         self._writer = Writer(database, self._settle, snapshot_delay)
@@ -150,4 +152,6 @@ class Store:
         else:
             view[change.key] = change.entry
         self.revision = change.revision
+        for observe in self.observers:
+            observe(change)
         self.feed.publish(change)

@@ -1,28 +1,22 @@
 """Routes that two apps of one `tako apply` both claim; the server sees each only against what is stored."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from tako.cli.failure import CommandFailed
+from tako.cli.manifests import Checked
+from tako.model.routes import RoutePattern, parse_pattern
 
-if TYPE_CHECKING:
-    from tako.cli.manifests import Checked
 
-
-def refuse_shared_routes(checked: "Sequence[Checked]") -> None:
-    """Raise when two of the documents claim the same route."""
-    holders: dict[str, str] = {}
+def refuse_shared_routes(checked: Sequence[Checked]) -> None:
+    """Raise when two of the documents, which the server has found valid one by one, claim the same route."""
+    holders: dict[RoutePattern, str] = {}
     for each in checked:
         if each.manifest.resource.plural != "apps":
             continue
+        where = each.manifest.source.where
         for index, route in enumerate(each.wanted["spec"].get("routes") or []):
-            where = each.manifest.source.where
-            holder = holders.setdefault(_normal(route), where)
+            holder = holders.setdefault(parse_pattern(route), where)
             if holder != where:
                 raise CommandFailed(
-                    f'{where}: spec.routes[{index}]: given "{route}": is claimed by {holder}; one route has one app'
+                    f'{where}: spec.routes[{index}]: given "{route}": is claimed by {holder}; a route has one app'
                 )
-
-
-def _normal(route: str) -> str:
-    return route.lower().removesuffix("/")

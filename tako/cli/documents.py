@@ -74,7 +74,7 @@ def _files_below(directory: Path) -> list[Path]:
 def _documents(file: str, text: bytes, directory: Path) -> Iterator[Source]:
     number = 0
     try:
-        for document in yaml.load_all(text, Loader=_StrictLoader):  # noqa: S506 - it is a safe loader
+        for document in yaml.load_all(text, Loader=_StrictLoader):
             number += 1
             if document is not None:
                 yield from _checked(document, file, number, directory)

@@ -1,9 +1,13 @@
-"""What a command raises when it cannot do what was asked; the message is printed as it is."""
+"""What a command raises when it cannot do what was asked."""
 
 
 class CommandFailed(Exception):
-    """Ends the command with `exit_code` and `message` on standard error."""
+    """Ends the command with `exit_code`.
 
-    def __init__(self, message: str, exit_code: int = 1) -> None:
+    Every line of `message` is a fault of its own; `hint` says what to do about them.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1, hint: str = "") -> None:
         super().__init__(message)
         self.exit_code = exit_code
+        self.hint = hint

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tako.api.client import Resource
+from tako.cli.client import Resource
 from tako.cli.failure import CommandFailed
 
 TABLES = ("", "wide")
@@ -21,7 +21,7 @@ def check_format(output: str | None) -> str:
 def render(output: str, document: dict[str, Any], resource: Resource) -> str:
     """Print one document, or a List, in a format other than a table."""
     if output == "name":
-        items = document["items"] if "items" in document else [document]
+        items = document.get("items", [document])
         return "\n".join(f"{resource.qualified}/{item['metadata']['name']}" for item in items)
     if output.startswith("jsonpath="):
         return fill_template(output.removeprefix("jsonpath="), document)

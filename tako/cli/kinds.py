@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tako.api.client import Client, RequestFailed, Resource
+from tako.cli.client import Client, RequestFailed, Resource
 from tako.cli.failure import CommandFailed
 
 OWN_GROUP = ("tako.sh", "v1")

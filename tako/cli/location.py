@@ -35,9 +35,10 @@ def locate(option: str | None, environment: Mapping[str, str]) -> Location:
     return Location(DEFAULT_SOCKET, "the default")
 
 
-def explain_unreachable(path: str, named_by: str, cause: OSError | str) -> str:
-    """Say which socket was tried, why it did not answer, and how to start or name a server."""
-    return f"cannot reach tako-server: {_what(path, cause)}.\nThis socket is named by {named_by}.\n{_way_out(cause)}"
+def explain_unreachable(location: Location, cause: OSError | str) -> tuple[str, str]:
+    """Say which socket was tried and why it did not answer, and how to start or name a server."""
+    path, named_by = location
+    return f"cannot reach tako-server: {_what(path, cause)} (named by {named_by})", _way_out(cause)
 
 
 def _what(path: str, cause: OSError | str) -> str:
@@ -45,7 +46,7 @@ def _what(path: str, cause: OSError | str) -> str:
         case FileNotFoundError():
             return f"there is no socket at {path}"
         case ConnectionRefusedError():
-            return f"nobody listens on {path} (a server that was killed left it behind, or it is no socket)"
+            return f"nobody listens on {path} any more; a server that was killed left it behind"
         case PermissionError():
             return f"user {os.getuid()} may not open {path}"
         case TimeoutError():

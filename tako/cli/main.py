@@ -49,7 +49,7 @@ def _run(words: Sequence[str]) -> int:
         asked = _read(settings, rest)
         return 0 if asked is None else _execute(settings, *asked)
     except CommandFailed as failed:
-        _report(settings, str(failed))
+        _report(settings, str(failed), failed.hint)
         return failed.exit_code
 
 
@@ -84,12 +84,13 @@ def _read_slowly(settings: "Settings", words: Sequence[str]) -> "tuple[str, Valu
         with contextlib.redirect_stderr(said):
             return read_with_typer(words)
     except SystemExit as ended:
-        raise CommandFailed(said.getvalue().strip(), int(ended.code or 0)) from ended
+        usage, _, mistake = said.getvalue().strip().rpartition("Error: ")
+        raise CommandFailed(mistake, int(ended.code or 0), usage.strip()) from ended
 
 
 def _execute(settings: "Settings", name: str, values: "Values") -> int:
-    from tako.api.client import RequestFailed, ServerUnreachable
     from tako.cli.catalogue import load
+    from tako.cli.client import RequestFailed, ServerUnreachable
     from tako.cli.failure import CommandFailed
     from tako.cli.session import Session
 
@@ -100,8 +101,8 @@ def _execute(settings: "Settings", name: str, values: "Values") -> int:
     except ServerUnreachable as failed:
         from tako.cli.location import explain_unreachable
 
-        text = explain_unreachable(session.location.path, session.location.named_by, failed.cause)
-        raise CommandFailed(text, error_code) from failed
+        message, hint = explain_unreachable(session.location, failed.cause)
+        raise CommandFailed(message, error_code, hint) from failed
     except RequestFailed as failed:
         from tako.cli.refusals import explain_refusal
 
@@ -111,11 +112,13 @@ def _execute(settings: "Settings", name: str, values: "Values") -> int:
     return code
 
 
-def _report(settings: "Settings", message: str) -> None:
+def _report(settings: "Settings", message: str, hint: str) -> None:
     if settings.json:
         import json
 
-        print(json.dumps({"ok": False, "error": {"message": message}}, ensure_ascii=False))
-    first, _, more = message.partition("\n")
-    prefix = "" if first.lower().startswith(("usage:", "error")) else "error: "
-    sys.stderr.write(f"{prefix}{first}\n" + (f"{more}\n" if more else ""))
+        text = f"{message}\n{hint}" if hint else message
+        print(json.dumps({"ok": False, "error": {"message": text}}, ensure_ascii=False))
+    for line in message.splitlines():
+        sys.stderr.write(f"error: {line}\n")
+    if hint:
+        sys.stderr.write(f"{hint}\n")

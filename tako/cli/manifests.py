@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from tako.api.client import Document, RequestFailed, Resource
+from tako.cli.client import Document, RequestFailed, Resource
 from tako.cli.documents import Source, read_documents
 from tako.cli.failure import CommandFailed
 from tako.cli.kinds import OWN_GROUP, Kinds
 from tako.cli.refusals import conflicts, explain_refusal
+from tako.cli.schemas import Schemas, explain_unknown, unknown_fields
 from tako.cli.session import DEFAULT_NAMESPACE, Session
 
 # `tako scale` is an order of the moment; the file says what is wanted, so apply takes its field back without asking.
@@ -55,27 +56,31 @@ def read_manifests(session: Session, files: Sequence[str], namespace: str | None
     return made
 
 
-def resolve_sources(session: Session, manifests: Sequence[Manifest]) -> list[Manifest]:
-    """Make relative paths of `spec.source` absolute and note the digest of what they hold."""
-    return all_or_nothing(lambda manifest: _with_source(session, manifest), manifests)
+def check_files(session: Session, files: Sequence[str], namespace: str | None, *, force: bool) -> list[Checked]:
+    """Read the documents of files and have the server judge each by a dry run; nothing is changed."""
+    kinds = Kinds(session.client)
 
+    def check(source: Source) -> Checked:
+        manifest = _with_source(session, _manifest(kinds, source, namespace))
+        return _check(session, manifest, force)
 
-def check_manifests(session: Session, manifests: Sequence[Manifest], *, force: bool) -> list[Checked]:
-    """Have the server judge every document by a dry run."""
-    return all_or_nothing(lambda manifest: _check(session, manifest, force), manifests)
+    checked = all_or_nothing(check, read_documents(files))
+    _refuse_twice([each.manifest for each in checked])
+    return checked
 
 
 def all_or_nothing(step: Callable[[Given], Made], each: Iterable[Given]) -> list[Made]:
     """Do `step` for each; when some fail, fail with everything that they said."""
     made: list[Made] = []
-    faults: list[str] = []
+    faults: list[CommandFailed] = []
     for given in each:
         try:
             made.append(step(given))
         except CommandFailed as fault:
-            faults.append(str(fault))
+            faults.append(fault)
     if faults:
-        raise CommandFailed("\n".join(faults))
+        hints = dict.fromkeys(fault.hint for fault in faults if fault.hint)
+        raise CommandFailed("\n".join(str(fault) for fault in faults), hint="\n".join(hints))
     return made
 
 
@@ -86,6 +91,13 @@ def read_live(session: Session, manifest: Manifest) -> Document | None:
         if failed.code == 404:
             return None
         raise
+
+
+def written_content(document: Document) -> Document:
+    """Keep what people write, without what the server and the reconcilers keep in the same document."""
+    kept = ("name", "namespace", "labels", "annotations", "finalizers", "ownerReferences")
+    metadata = {key: document["metadata"][key] for key in kept if key in document["metadata"]}
+    return {key: value for key, value in document.items() if key not in ("metadata", "status")} | {"metadata": metadata}
 
 
 def _manifest(kinds: Kinds, source: Source, namespace: str | None) -> Manifest:
@@ -135,7 +147,7 @@ def _without_dots(path: Path) -> Path:
 
 
 def _digest(session: Session, manifest: Manifest, field: str, path: Path) -> dict[str, str]:
-    from tako.host_agent.releases import source_digest
+    from tako.host_agent.digest import source_digest
     from tako.model.errors import Refused
 
     place = f"{manifest.source.where}: spec.source.{field}"
@@ -162,9 +174,24 @@ def _check(session: Session, manifest: Manifest, force: bool) -> Checked:
         except RequestFailed as failed:
             if not forced and _only_scaled(failed):
                 continue
-            raise CommandFailed(explain_refusal(failed, manifest.source.where)) from failed
+            raise CommandFailed(_faults(session, manifest, failed)) from failed
         return Checked(manifest, live, wanted, forced)
     raise AssertionError("a forced apply has no conflicts to go round again for")
+
+
+def _faults(session: Session, manifest: Manifest, failed: RequestFailed) -> str:
+    where, client = manifest.source.where, session.client
+    unknown = unknown_fields(failed)
+    if not unknown:
+        return explain_refusal(failed, where, manifest.document)
+    schemas = Schemas(client, manifest.resource)
+    lines = [f"{where}: {explain_unknown(schemas, path)}" for path in unknown]
+    try:
+        # Unknown fields are refused before anything else is looked at; people want to hear all at once.
+        client.apply(manifest.resource, manifest.namespace, manifest.document, dry_run=True, force=True, strict=False)
+    except RequestFailed as more:
+        lines.append(explain_refusal(more, where, manifest.document))
+    return "\n".join(lines)
 
 
 def _only_scaled(failed: RequestFailed) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tako.api.client import Resource
+from tako.cli.client import Resource
 from tako.cli.failure import CommandFailed
 from tako.cli.kinds import Kinds
 

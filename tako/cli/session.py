@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from tako.api.client import Client, Trace
+from tako.cli.client import Client, Trace
 from tako.cli.location import Location, locate
 from tako.cli.settings import Settings
 

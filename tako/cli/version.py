@@ -2,14 +2,15 @@
 
 import os
 
-BASE = "0.0.0"
+from tako import VERSION
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100,PTH120 - pathlib costs 5 ms
 
 
 def version() -> str:
     """The version with the commit it was built from, where that is known."""
     commit = _read(os.path.join(_PACKAGE, "commit")) or _checked_out(os.path.dirname(_PACKAGE))  # noqa: PTH118,PTH120
-    return f"{BASE}-{commit[:7]}" if commit else BASE
+    return f"{VERSION}-{commit[:7]}" if commit else VERSION
 
 
 def _checked_out(root: str) -> str:

@@ -26,8 +26,6 @@ from tako.model.names import INSTANCE_ID_ALPHABET, INSTANCE_ID_LENGTH, Deploymen
 
 log = logging.getLogger(__name__)
 
-INSTANCES_PER_CPU = 2
-
 
 class HostAgent:
     """Everything that runs on this host, app by app."""
@@ -236,8 +234,3 @@ class HostAgent:
                 log.warning("%s: the remembered last good release is not used: %s", app, error)
             self._supervisors[app] = supervisor
         return self._supervisors[app]
-
-
-def max_instances(declared: int | None) -> int:
-    """Return how many instances an app may have on this host."""
-    return declared if declared is not None else INSTANCES_PER_CPU * len(os.sched_getaffinity(0))

@@ -38,7 +38,9 @@ async def prepare(app: DeploymentId, spec: ReleaseSpec, layout: Layout, owner: A
     dirs = layout.app(app)
     dirs.make()
     home = dirs.release(spec.version)
-    digest: str = spec.source.digest or await asyncio.to_thread(source_digest, _source(spec))
+    digest = spec.source.digest
+    if digest is None:
+        digest = await asyncio.to_thread(source_digest, _source(spec))
     if not home.is_dir() or _unfinished(home).exists():
         await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
         fresh = layout.tmp / f"release-{uuid.uuid4().hex}"

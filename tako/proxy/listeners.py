@@ -49,34 +49,47 @@ class Listeners:
 
     @property
     def workers(self) -> int:
-        return sum(1 for name in self.sockets if name.startswith("https/"))
+        return len(self.of_role("https"))
 
     def port(self, role: str) -> int | None:
         """Return the port of ``http`` or ``https``."""
         found = self.sockets.get(f"{role}/0")
         return found.getsockname()[1] if found else None
 
+    def of_role(self, role: str) -> dict[str, socket.socket]:
+        return {name: found for name, found in self.sockets.items() if name.startswith(f"{role}/")}
+
     def serve(self, ports: Ports) -> bool:
         """Tell whether these are the sockets that `ports` asks for."""
-        return all(
-            self.port(role) is not None and wanted in (0, self.port(role)) for role, wanted in ports.by_role().items()
-        )
+        return all(self.has(role, wanted) for role, wanted in ports.by_role().items())
 
-    def close(self) -> None:
-        for found in self.sockets.values():
+    def has(self, role: str, wanted: int) -> bool:
+        return self.port(role) is not None and wanted in (0, self.port(role))
+
+    def close(self, *, keep: "Listeners | None" = None) -> None:
+        """Close all, except those that `keep` shares."""
+        kept = set(keep.sockets.values()) if keep else set()
+        for found in set(self.sockets.values()) - kept:
             found.close()
         self.sockets.clear()
 
 
-def open_listeners(ports: Ports, workers: int) -> Listeners:
-    """Open all sockets or none; `Refused` names the port that cannot be had, and what to do."""
+def open_listeners(ports: Ports, workers: int, reuse: Listeners | None = None) -> Listeners:
+    """Open all sockets or none; `Refused` names the port that cannot be had, and what to do.
+
+    Sockets of `reuse` that are already what is asked for are shared, not opened again.
+    """
     listeners = Listeners()
+    reuse = reuse or Listeners()
     try:
         for role, port in ports.by_role().items():
+            if reuse.has(role, port):
+                listeners.sockets |= reuse.of_role(role)
+                continue
             for index, opened in enumerate(_open_port(role, ports.address, port, workers)):
                 listeners.sockets[f"{role}/{index}"] = opened
-    except BaseException:
-        listeners.close()
+    except Refused:
+        listeners.close(keep=reuse)
         raise
     return listeners
 

@@ -25,6 +25,7 @@ class HostSeen:
     cpus: int
     isolation: tuple[str, ...]
     missing_isolation: tuple[str, ...]
+    proxy_fault: str = ""
     store_fault: str | None = None
 
 
@@ -55,7 +56,9 @@ async def publish_host(world: World, name: str, seen: HostSeen) -> None:
 
 def tell(seen: HostSeen) -> tuple[Told, ...]:
     """Return the conditions of the host. Pure."""
-    if seen.proxy_pid is None:
+    if seen.proxy_fault:
+        proxy = Told("ProxyReady", "False", "Faulty", seen.proxy_fault)
+    elif seen.proxy_pid is None:
         proxy = Told("ProxyReady", "False", "NotConnected", "tako-proxyd is not connected; see proxy/proxyd.log.")
     elif seen.table_generation is None:
         proxy = Told("ProxyReady", "False", "TablePending", "tako-proxyd has not taken the current table yet.")

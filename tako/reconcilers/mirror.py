@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tako.api.errors import ApiError
 from tako.api.resources import Resources
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, RELEASE, ROUTE, Kind
 
@@ -52,26 +53,26 @@ class Mirror:
     def routes(self) -> list[Doc]:
         return [d for d in self.of(ROUTE) if "deletionTimestamp" not in d["metadata"]]
 
-    async def _follow(self, kind: Kind, revision: str) -> None:
-        docs = self._docs[kind.plural]
+    async def _follow(self, kind: Kind, revision: int) -> None:
         while True:
-            async for event in self._resources.watch(kind.group_resource, None, revision):
-                if event.type == "ERROR":
-                    break
-                revision = event.doc["metadata"]["resourceVersion"]
-                if event.type == "BOOKMARK":
-                    continue
-                if event.type == "DELETED":
-                    docs.pop(_key(event.doc), None)
-                else:
-                    docs[_key(event.doc)] = event.doc
-                self._changed(kind, event.doc)
+            try:
+                async for type_, doc in self._resources.watch(kind.group_resource, None, revision):
+                    self._take(kind, type_, doc)
+            except ApiError as error:
+                if error.code != 410:
+                    raise
             log.warning("the watch over %s fell behind; reading all of them again", kind.plural)
             listed, revision = await self._resources.list(kind.group_resource)
-            docs.clear()
-            docs.update({_key(doc): doc for doc in listed})
+            self._docs[kind.plural] = {_key(doc): doc for doc in listed}
             for doc in listed:
                 self._changed(kind, doc)
+
+    def _take(self, kind: Kind, type_: str, doc: Doc) -> None:
+        if type_ == "DELETED":
+            self._docs[kind.plural].pop(_key(doc), None)
+        else:
+            self._docs[kind.plural][_key(doc)] = doc
+        self._changed(kind, doc)
 
 
 def _key(doc: Doc) -> tuple[str, str]:

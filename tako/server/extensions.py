@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from tako.api.credentials import kubeconfig
+from tako.api.server import Extension
 from tako.model.errors import TakoError
 from tako.model.kinds import APP, CERTIFICATE
 from tako.model.names import DeploymentId, InstanceId
@@ -25,14 +27,20 @@ def install(host: "Host") -> None:
     async def drift(_: web.Request) -> web.Response:
         return web.json_response({"items": [one.to_doc() for one in await _drift(host)]})
 
-    async def kubeconfig(_: web.Request) -> web.Response:
+    async def write_kubeconfig(_: web.Request) -> web.Response:
         if not host.settings.api_port:
             raise web.HTTPConflict(text="tako-server was started with --api-port 0; kubectl needs a port.\n")
-        return web.Response(text=host.api.kubeconfig(), content_type="application/yaml")
+        held = host.api.credentials
+        text = kubeconfig(f"https://127.0.0.1:{host.api.api_port}", held.ca_pem, held.token)
+        return web.Response(text=text, content_type="application/yaml")
 
-    host.api.add_handler("GET", "/apis/tako.sh/v1/namespaces/{namespace}/apps/{name}/log", log)
-    host.api.add_handler("GET", "/tako/drift", drift)
-    host.api.add_handler("GET", "/tako/kubeconfig", kubeconfig)
+    host.api.extend(
+        [
+            Extension("GET", "/apis/tako.sh/v1/namespaces/{namespace}/apps/{name}/log", log),
+            Extension("GET", "/tako/drift", drift),
+            Extension("GET", "/tako/kubeconfig", write_kubeconfig),
+        ]
+    )
 
 
 async def _log(host: "Host", request: web.Request) -> web.StreamResponse:

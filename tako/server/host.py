@@ -19,15 +19,17 @@ from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import is_true
 from tako.model.control import Policies, Stats, TableCertificate
+from tako.model.crd import custom_resource_definition
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
-from tako.proxy.listeners import open_listeners
-from tako.proxy.proxyd import Proxy
+from tako.proxy.listeners import Ports
+from tako.proxy.process import find_binary
+from tako.proxy.proxyd import Handlers, Proxy
 from tako.reconcilers.app import publish_status, reconcile_app, retire_app
 from tako.reconcilers.certificate import reconcile_certificate
 from tako.reconcilers.host import HostSeen, publish_host
 from tako.reconcilers.instance import record_instances, remove_instance
-from tako.reconcilers.mirror import Mirror
+from tako.reconcilers.mirror import MIRRORED, Mirror
 from tako.reconcilers.operator import Handler, Operator
 from tako.reconcilers.release import reconcile_release, remove_release
 from tako.reconcilers.route import reconcile_route
@@ -84,7 +86,8 @@ class Host:
     @classmethod
     async def open(cls, settings: Settings) -> "Host":
         """Open the store and lock the data directory; Refused when another server has it."""
-        api = await ApiServer.open(settings.data_dir, kinds=KINDS, admission=admission.rules())
+        crds = [custom_resource_definition(kind) for kind in KINDS]
+        api = await ApiServer.open(settings.data_dir, admission.rules(), crds, VERSION)
         return cls(settings, api)
 
     async def start(self) -> None:
@@ -92,25 +95,24 @@ class Host:
         await self.mirror.start()
         self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
         self.agent.adopt()
-        listeners = (
-            None
-            if Proxy.is_running(self.layout.proxy)
-            else open_listeners(self.settings.http_port, self.settings.https_port)
-        )
-        self.proxy = Proxy(
+        proxy = Proxy(
             self.layout.proxy,
-            listeners,
-            on_wake=lambda app, waiting: self.agent.wake(DeploymentId.parse(app), waiting),
-            on_drained=lambda app, one: self.agent.drained(DeploymentId.parse(app), InstanceId(one)),
-            on_stats=self._count,
-            on_connect_failed=lambda app, one, _: self.agent.suspect(DeploymentId.parse(app), InstanceId(one)),
+            Ports(http=self.settings.http_port, https=self.settings.https_port),
+            find_binary(),
+            handlers=Handlers(
+                on_wake=lambda app, waiting: self.agent.wake(DeploymentId.parse(app), waiting),
+                on_drained=lambda app, one: self.agent.drained(DeploymentId.parse(app), InstanceId(one)),
+                on_stats=self._count,
+                on_connect_failed=lambda app, one, _: self.agent.suspect(DeploymentId.parse(app), InstanceId(one)),
+            ),
         )
         declared = [_id(doc) for doc in self.mirror.of(APP)]
         for app in declared:
             # The first pass needs no operator: what was declared before is running again before kopf has looked.
             self.apps.add(app)
         self.agent.retire_undeclared(declared)
-        await self.proxy.start()
+        await proxy.start()
+        self.proxy = proxy
         self.publish()
         extensions.install(self)
         await self.api.serve_unix(self.layout.api_socket)
@@ -130,7 +132,7 @@ class Host:
         # Nothing may be started again while it is being stopped.
         await self._stop_reconciling()
         if self.proxy is not None:
-            await self.proxy.shutdown(drain_seconds=10.0)
+            await self.proxy.stop(drain_seconds=10.0)
         for app in self.agent.views():
             self.agent.want(app, None, 0, Timing(drain=10.0))
         deadline = asyncio.get_running_loop().time() + STOP_SECONDS
@@ -147,7 +149,7 @@ class Host:
         await self.host_status.close()
         await self.mirror.close()
         if self.proxy is not None:
-            await self.proxy.close()
+            self.proxy.detach()
         self.agent.close()
         self.agent.logs.close()
         await self.api.close()
@@ -180,15 +182,16 @@ class Host:
 
     async def _publish_host(self, name: str) -> None:
         views = self.agent.views()
-        proxy = self.proxy
+        proxy = self.proxy.seen if self.proxy else None
         await publish_host(
             self.world,
             name,
             HostSeen(
                 version=VERSION,
                 pid=os.getpid(),
-                proxy_pid=proxy.pid if proxy else None,
-                table_generation=proxy.acknowledged if proxy else None,
+                proxy_pid=proxy.pid if proxy and proxy.is_connected else None,
+                table_generation=proxy.generation or None if proxy else None,
+                proxy_fault=proxy.fault if proxy else "",
                 http_port=self.settings.http_port,
                 https_port=self.settings.https_port,
                 apps=sum(1 for _ in self.mirror.of(APP)),
@@ -196,7 +199,7 @@ class Host:
                 cpus=len(os.sched_getaffinity(0)),
                 isolation=self.isolation_in_force(),
                 missing_isolation=tuple(self.isolation.missing),
-                store_fault=self.api.store_fault,
+                store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
             ),
         )
 
@@ -245,6 +248,11 @@ class Host:
         }
         return tuple(name for name, there in kinds.items() if there)
 
+    def _operator_watches(self, group_resource: str) -> int:
+        # One of them is the mirror's.
+        ours = group_resource in {kind.group_resource for kind in MIRRORED}
+        return self.api.store.feed.watched().get(group_resource, 0) - ours
+
     # --- the table ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
@@ -288,7 +296,7 @@ class Host:
                 RELEASE.plural: on(remove_release),
                 INSTANCE.plural: on(remove_instance),
             },
-            watches=self.api.open_watches,
+            watches=self._operator_watches,
         )
 
 

@@ -27,7 +27,11 @@ export async function callHandler(fetch: FetchHandler, request: Request): Promis
     return normalizeFetchResponse(await fetch(request, process.env));
   } catch (error) {
     // The visitor went away and the handler gave up with the request's own signal: nothing failed.
-    if (!request.signal.aborted) logger.error("The fetch handler threw", { error, url: request.url });
+    // The query is left out, because addresses carry tokens in it.
+    const { pathname } = new URL(request.url);
+    if (!request.signal.aborted) {
+      logger.error("The fetch handler threw", { error, method: request.method, path: pathname });
+    }
     return serverError();
   }
 }

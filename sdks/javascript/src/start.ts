@@ -71,15 +71,11 @@ async function step<T>(failure: string, action: () => T | Promise<T>): Promise<T
   try {
     return await action();
   } catch (error) {
-    // Written past the output bridge: these lines are what `tako describe` shows as the cause.
-    writeSync(2, `Tako: ${failure}: ${explain(error)}\n`);
+    // Written past the output bridge: these lines are what `tako describe` shows, the last one as the cause.
+    if (error instanceof Error && error.name !== "EnvelopeInvalid") writeSync(2, `${error.stack}\n`);
+    writeSync(2, `Tako: ${failure}: ${error instanceof Error ? error.message : String(error)}\n`);
     process.exit(1);
   }
-}
-
-function explain(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  return error.name === "EnvelopeInvalid" ? error.message : (error.stack ?? error.message);
 }
 
 let onSignal: () => void = () => undefined;

@@ -1,1 +1,1 @@
-"""One module per command; its function of the same name takes the session and what was typed, and returns the exit code."""
+"""One module per command: a function of the same name takes the session and what was typed, returns the exit code."""

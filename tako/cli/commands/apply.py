@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 from tako.cli.arguments import DryRun, Files, Namespace, Option, Timeout
+from tako.cli.claims import refuse_shared_routes
+from tako.cli.client import Document
 from tako.cli.durations import deadline_in
-from tako.cli.failure import CommandFailed
-from tako.cli.manifests import Checked, Manifest, check_manifests, read_manifests, resolve_sources
+from tako.cli.manifests import Checked, Manifest, all_or_nothing, check_files, written_content
+from tako.cli.readiness import wait_until_ready
 from tako.cli.session import Session
 
 Wait = Annotated[bool, Option(("--wait",), "Return when what was applied is ready.")]
@@ -35,9 +37,8 @@ def apply(
     the directory of the file. Prints created, configured or unchanged for each.
     """
     deadline = deadline_in(timeout)
-    manifests = resolve_sources(session, read_manifests(session, filename, namespace))
-    checked = check_manifests(session, manifests, force=force_conflicts)
-    _refuse_claims(checked)
+    checked = check_files(session, filename, namespace, force=force_conflicts)
+    refuse_shared_routes(checked)
     applied = [_apply(session, each, dry_run) for each in checked]
     if wait and not dry_run:
         _wait(session, applied, deadline)
@@ -50,46 +51,21 @@ def _apply(session: Session, checked: Checked, dry_run: bool) -> _Applied:
     manifest, live, stored, force = checked
     if not dry_run:
         stored = session.client.apply(manifest.resource, manifest.namespace, manifest.document, force=force)
-    applied = _Applied(manifest, _outcome(live, stored, dry_run), stored["metadata"].get("generation", 0))
+    applied = _Applied(manifest, _outcome(live, stored), stored["metadata"].get("generation", 0))
     if not session.settings.json:
         suffix = " (dry run)" if dry_run else ""
         session.result(f"{manifest.shown} {applied.outcome}{suffix}")
     return applied
 
 
-def _outcome(live: dict[str, object] | None, stored: dict[str, object], dry_run: bool) -> str:
+def _outcome(live: Document | None, stored: Document) -> str:
     if live is None:
         return "created"
-    same = _content(live) == _content(stored)
-    return "unchanged" if same else "configured"
-
-
-def _content(document: dict[str, object]) -> dict[str, object]:
-    """What a person wrote, without what the server and the reconcilers keep in the same document."""
-    metadata = document["metadata"]
-    kept = ("labels", "annotations", "finalizers", "ownerReferences")
-    written = {key: metadata[key] for key in kept if key in metadata} if isinstance(metadata, dict) else {}
-    return {key: value for key, value in document.items() if key not in ("metadata", "status")} | {"metadata": written}
-
-
-def _refuse_claims(checked: Sequence[Checked]) -> None:
-    """The server judges each document against what is stored; two new ones may still claim the same route."""
-    from tako.cli.claims import refuse_shared_routes
-
-    refuse_shared_routes(checked)
+    return "unchanged" if written_content(live) == written_content(stored) else "configured"
 
 
 def _wait(session: Session, applied: Sequence[_Applied], deadline: float) -> None:
-    from tako.cli.readiness import wait_until_ready
-
-    late = []
-    for each in applied:
-        try:
-            wait_until_ready(session, each.manifest, each.generation, deadline)
-        except CommandFailed as failed:
-            late.append(str(failed))
-    if late:
-        raise CommandFailed("\n".join(late))
+    all_or_nothing(lambda each: wait_until_ready(session, each.manifest, each.generation, deadline), applied)
 
 
 def _as_json(applied: _Applied) -> dict[str, str | None]:

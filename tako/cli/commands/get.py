@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from tako.api.client import Document, Resource
 from tako.cli.arguments import AllNamespaces, FieldSelector, Names, Namespace, Option, Selector, Watch
+from tako.cli.client import Document, Resource
 from tako.cli.failure import CommandFailed
 from tako.cli.formats import TABLES, check_format, render, without_managers
 from tako.cli.kinds import Kinds

@@ -83,7 +83,8 @@ CERTIFICATE = Kind(
         Column("Ready", ".status.conditions[?(@.type=='Ready')].status"),
         Column("Hosts", ".spec.hosts"),
         Column("Issuer", ".spec.issuer"),
-        Column("Not After", ".status.notAfter", type="date"),
+        # As text: kubectl shows a date as the time since then, and one to come as <invalid>.
+        Column("Not After", ".status.notAfter"),
     ),
 )
 HOST = Kind(

@@ -1,0 +1,50 @@
+//! Everything that can go wrong with a request once it is being forwarded, by whose doing.
+
+use crate::http1::chunked;
+use crate::http1::response::Unusable;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The client closed, or does not take what is sent to it: nobody is there to be answered.
+    ClientGone,
+    /// The client stopped sending its body.
+    ClientSlow,
+    /// The client's body cannot be believed.
+    BodyMalformed,
+    BodyTooLarge,
+    /// The instance closed before the first byte of a response; a request may be sent again if nothing was lost.
+    UpstreamSilent,
+    /// The instance closed in the middle, or sent what is not HTTP.
+    UpstreamBroken(&'static str),
+    UpstreamSlow,
+    /// No instance could be had; the status says why.
+    NoInstance(u16),
+}
+
+impl Fault {
+    /// The status that tells the client, when nothing else was sent yet and somebody is there.
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Self::ClientGone => None,
+            Self::ClientSlow => Some(408),
+            Self::BodyMalformed => Some(400),
+            Self::BodyTooLarge => Some(413),
+            Self::UpstreamSilent | Self::UpstreamBroken(_) => Some(502),
+            Self::UpstreamSlow => Some(504),
+            Self::NoInstance(status) => Some(status),
+        }
+    }
+}
+
+impl From<Unusable> for Fault {
+    fn from(unusable: Unusable) -> Self {
+        Self::UpstreamBroken(unusable.0)
+    }
+}
+
+impl From<chunked::Malformed> for Fault {
+    /// Of a request's body; a response's is mapped where it is read.
+    fn from(_: chunked::Malformed) -> Self {
+        Self::BodyMalformed
+    }
+}

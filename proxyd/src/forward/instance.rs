@@ -1,0 +1,124 @@
+//! Finding an instance for a request, and a connection to it.
+
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+
+use super::client::Client;
+use super::fault::Fault;
+use super::plan::Forward;
+use super::waiting;
+use super::wire::{Stream, Wire};
+use crate::table::{EndpointState, InFlight};
+use crate::worker::clock::now_ms;
+use crate::worker::{Event, Worker};
+
+const CONNECT_MS: u64 = 5_000;
+/// A request that cannot be sent twice takes only a connection that was used a moment ago: servers close idle ones after
+/// 5 s or more, and a close that crosses the request loses it.
+const FRESH_MS: u64 = 1_000;
+
+/// A connection to an instance, counted as a request in flight until dropped.
+pub struct Held<'w> {
+    worker: &'w Worker,
+    in_flight: Option<InFlight>,
+    endpoint: Arc<EndpointState>,
+    /// None once it was given back to the pool.
+    wire: Option<Wire>,
+    /// Used before: the instance may have closed it without our knowing yet.
+    pub is_reused: bool,
+}
+
+impl<'w> Held<'w> {
+    fn begin(worker: &'w Worker, endpoint: &Arc<EndpointState>) -> Self {
+        Self {
+            worker,
+            in_flight: Some(InFlight::begin(endpoint, worker.lane, now_ms())),
+            endpoint: endpoint.clone(),
+            wire: None,
+            is_reused: false,
+        }
+    }
+
+    /// The connection; there is one as long as somebody holds this.
+    pub fn wire(&self) -> Result<&Wire, Fault> {
+        self.wire.as_ref().ok_or(Fault::UpstreamSilent)
+    }
+
+    /// Ends the request and keeps the connection for another.
+    pub fn give_back(mut self, keep_seconds: Option<u64>) {
+        if let Some(wire) = self.wire.take() {
+            self.worker
+                .upstreams
+                .put(&self.endpoint, wire, keep_seconds);
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Counted down first: the report makes the control part look at the count.
+        self.in_flight = None;
+        self.worker.report_finished(&self.endpoint);
+    }
+}
+
+/// Gets a connection to an instance; waits while the app has none, until `due_ms`.
+pub async fn hold<'w>(
+    client: &'w Client,
+    forward: &Forward,
+    may_reuse: bool,
+    due_ms: u64,
+) -> Result<Held<'w>, Fault> {
+    let worker = &*client.worker;
+    let mut app = forward.app.clone();
+    let max_idle_ms = if forward.is_idempotent {
+        u64::MAX
+    } else {
+        FRESH_MS
+    };
+    loop {
+        let Some(endpoint) = app.choose(worker.lane, now_ms()) else {
+            waiting::wait(client, &app, due_ms).await?;
+            app = worker.app(&app.name).ok_or(Fault::NoInstance(503))?;
+            continue;
+        };
+        let mut held = Held::begin(worker, endpoint);
+        if may_reuse && let Some(wire) = worker.upstreams.take(endpoint, max_idle_ms) {
+            held.wire = Some(wire);
+            held.is_reused = true;
+            return Ok(held);
+        }
+        match connect(client, endpoint).await {
+            Ok(wire) => {
+                held.wire = Some(wire);
+                return Ok(held);
+            }
+            Err(error) => report_refused(worker, endpoint, error),
+        }
+        drop(held);
+        // The table may have changed while connecting.
+        app = worker.app(&app.name).ok_or(Fault::NoInstance(503))?;
+    }
+}
+
+async fn connect(client: &Client, endpoint: &EndpointState) -> Result<Wire, String> {
+    let connecting = TcpStream::connect(endpoint.addr);
+    match client.worker.timers.within(CONNECT_MS, connecting).await {
+        Ok(Ok(stream)) => {
+            let _ = stream.set_nodelay(true);
+            Ok(Wire::new(client.worker.clone(), Stream::Plain(stream)))
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection within {CONNECT_MS} ms")),
+    }
+}
+
+fn report_refused(worker: &Worker, endpoint: &EndpointState, error: String) {
+    endpoint.mark_refused(now_ms());
+    worker.report(Event::ConnectFailed {
+        app: endpoint.app.clone(),
+        instance: endpoint.instance.clone(),
+        error,
+    });
+}

@@ -1,0 +1,20 @@
+//! The life of a connection and of each request on it.
+//!
+//! A connection waits for a request ([`client`]), decides what to do with it ([`plan`]), finds an instance ([`instance`],
+//! [`waiting`]), exchanges request and response with it ([`exchange`], [`upload`], [`relay`]) or becomes a [`tunnel`].
+
+mod address;
+mod answer;
+mod client;
+mod exchange;
+mod fault;
+mod instance;
+mod plan;
+pub mod pool;
+mod relay;
+mod tunnel;
+mod upload;
+mod waiting;
+mod wire;
+
+pub use client::serve;

@@ -1,0 +1,278 @@
+//! What to do with a request, decided from its head and the table: pure, in the order of the specification.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::address;
+use super::answer::Answer;
+use super::client::Client;
+use crate::http1::fields::{self, Field};
+use crate::http1::{Body, Request};
+use crate::table::{App, Table};
+use crate::worker::clients::Active;
+
+/// A request on its way to an instance of an app.
+pub struct Forward {
+    pub app: Arc<App>,
+    /// The head as it is sent to the instance; kept until a response begins, for another attempt.
+    pub head: Vec<u8>,
+    /// Where in `head` the request's id is.
+    pub id: Range<usize>,
+    pub body: Body,
+    pub to_head: bool,
+    pub is_http11: bool,
+    pub is_idempotent: bool,
+    pub keep_alive: bool,
+    pub expects_continue: bool,
+    pub upgrades: bool,
+    /// Held for the client's limit.
+    pub _active: Active,
+}
+
+impl Forward {
+    pub fn request_id(&self) -> &[u8] {
+        &self.head[self.id.clone()]
+    }
+}
+
+pub enum Plan {
+    Answer(Answer),
+    Forward(Box<Forward>),
+}
+
+/// Decides; `head` is an empty vector to write into.
+pub fn plan(table: &Table, client: &Client, request: &Request, mut head: Vec<u8>) -> Plan {
+    let path = request.path();
+    let host = request.host.as_deref().unwrap_or("");
+    let found = table.router.find(host, path);
+    let answer = |status| Answer {
+        to_head: request.is_head(),
+        keep_alive: request.keep_alive && request.body == Body::None,
+        ..Answer::of(status)
+    };
+    let mut admitted = None;
+    if let Some(app) = found {
+        let mode = app.source_ip;
+        let Some(ip) = address::client_ip(client.peer, mode, &table.policy, request) else {
+            return Plan::Answer(answer(403));
+        };
+        let counter = client.counter(ip);
+        let Some(active) = Active::begin(&counter, table.policy.max_requests_per_ip) else {
+            return Plan::Answer(answer(429));
+        };
+        admitted = Some((app, ip, active));
+    }
+    if path.starts_with("/.well-known/acme-challenge/") {
+        return Plan::Answer(Answer {
+            body: Some("Token not found"),
+            ..answer(404)
+        });
+    }
+    if request.host.is_none() {
+        // Without a host there is nothing to redirect to, and nothing to match.
+        return Plan::Answer(answer(404));
+    }
+    if !client.is_https && !address::came_by_https(client.peer, &table.policy, request) {
+        return Plan::Answer(Answer {
+            body: Some("Redirecting to HTTPS"),
+            location: Some(https_location(request, table.policy.https_port)),
+            ..answer(307)
+        });
+    }
+    let Some((app, ip, active)) = admitted else {
+        return Plan::Answer(answer(404));
+    };
+    if is_reserved(path) {
+        return Plan::Answer(Answer {
+            request_id: Some(request_id(request).into_owned()),
+            ..answer(404)
+        });
+    }
+    let id = write_head(request, ip, &mut head);
+    Plan::Forward(Box::new(Forward {
+        app: app.clone(),
+        head,
+        id,
+        body: request.body,
+        to_head: request.is_head(),
+        is_http11: request.is_http11,
+        is_idempotent: request.is_idempotent(),
+        keep_alive: request.keep_alive,
+        expects_continue: request.expects_continue,
+        upgrades: request.upgrade.is_some(),
+        _active: active,
+    }))
+}
+
+/// Paths that never reach an app. Objects of local storage are served by the app's own SDK.
+fn is_reserved(path: &str) -> bool {
+    let Some(rest) = path.strip_prefix("/_tako") else {
+        return false;
+    };
+    (rest.is_empty() || rest.starts_with('/')) && !rest.starts_with("/storages/")
+}
+
+fn https_location(request: &Request, port: u16) -> String {
+    let host = request.host.as_deref().unwrap_or("");
+    let target = if request.target == "*" {
+        "/"
+    } else {
+        &*request.target
+    };
+    if port == 443 {
+        format!("https://{host}{target}")
+    } else {
+        format!("https://{host}:{port}{target}")
+    }
+}
+
+fn request_id<'r>(request: &'r Request) -> std::borrow::Cow<'r, [u8]> {
+    let mut headers = request.headers.iter();
+    let given = headers.find(|header| fields::classify(header.name) == Field::XRequestId);
+    match given {
+        Some(header) if fields::is_request_id(header.value) => header.value.into(),
+        _ => new_id().to_vec().into(),
+    }
+}
+
+/// 16 characters of the URL alphabet of nanoid.
+fn new_id() -> [u8; 16] {
+    const ALPHABET: &[u8; 64] = b"useandom-26T198340PX75pxJACKVERYMINDBUSHWOLF_GQZbfghjklqvwyzrict";
+    let mut bits = fastrand::u128(..);
+    std::array::from_fn(|_| {
+        let character = ALPHABET[(bits & 63) as usize];
+        bits >>= 6;
+        character
+    })
+}
+
+/// Writes the head for the instance; gives where in it the request's id is.
+fn write_head(request: &Request, ip: std::net::IpAddr, head: &mut Vec<u8>) -> Range<usize> {
+    use std::io::Write;
+
+    head.extend_from_slice(request.method.as_bytes());
+    head.push(b' ');
+    head.extend_from_slice(request.target.as_bytes());
+    head.extend_from_slice(b" HTTP/1.1\r\nhost: ");
+    head.extend_from_slice(request.authority.as_bytes());
+    head.extend_from_slice(b"\r\n");
+    for header in request.headers {
+        copy_header(request, header, head);
+    }
+    // Writing into a vector does not fail.
+    let _ = write!(head, "x-forwarded-for: {ip}\r\n");
+    // A request that is forwarded came by HTTPS; one that did not was redirected.
+    head.extend_from_slice(b"x-forwarded-proto: https\r\n");
+    match request.body {
+        Body::None => {
+            // An instance may be told apart an empty body from none, as the client did.
+            if matches!(request.method, "POST" | "PUT" | "PATCH") {
+                head.extend_from_slice(b"content-length: 0\r\n");
+            }
+        }
+        Body::Length(length) => {
+            let _ = write!(head, "content-length: {length}\r\n");
+        }
+        Body::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+    if let Some(protocol) = request.upgrade {
+        head.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
+        head.extend_from_slice(protocol);
+        head.extend_from_slice(b"\r\n");
+    }
+    head.extend_from_slice(b"x-request-id: ");
+    let start = head.len();
+    head.extend_from_slice(&request_id(request));
+    let end = head.len();
+    head.extend_from_slice(b"\r\n\r\n");
+    start..end
+}
+
+fn copy_header(request: &Request, header: &httparse::Header, head: &mut Vec<u8>) {
+    match fields::classify(header.name) {
+        Field::Other => {
+            if request.names_hop_fields && is_named_hop_field(request.headers, header.name) {
+                return;
+            }
+            push_header(head, header.name, header.value);
+        }
+        Field::Te if fields::has_token(header.value, "trailers") => {
+            push_header(head, "te", b"trailers");
+        }
+        // Everything else is about the connection, or is written anew.
+        _ => {}
+    }
+}
+
+/// Whether a Connection header names this field as belonging to the connection only.
+pub fn is_named_hop_field(headers: &[httparse::Header], name: &str) -> bool {
+    let mut connections = headers
+        .iter()
+        .filter(|header| fields::classify(header.name) == Field::Connection);
+    connections.any(|header| fields::has_token(header.value, name))
+}
+
+pub fn push_header(head: &mut Vec<u8>, name: &str, value: &[u8]) {
+    head.extend_from_slice(name.as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{Parsed, header_room, request};
+
+    fn head_of(text: &str) -> (String, String) {
+        let mut room = header_room();
+        let Ok(Parsed::Complete(request, _)) = request::parse(text.as_bytes(), &mut room) else {
+            panic!("refused");
+        };
+        let mut head = Vec::new();
+        let id = write_head(&request, "9.9.9.9".parse().unwrap(), &mut head);
+        let head = String::from_utf8(head).unwrap();
+        let id = head[id].to_owned();
+        (head, id)
+    }
+
+    #[test]
+    fn what_concerns_the_connection_or_is_not_to_be_believed_is_not_forwarded() {
+        let (head, id) = head_of(
+            "GET /x?y HTTP/1.1\r\nHost: A.test:8443\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: 5\r\n\
+             X-Hop: 1\r\nForwarded: for=1.1.1.1\r\nX-Forwarded-For: 1.1.1.1\r\nX_Forwarded_For: 1.1.1.1\r\n\
+             X-Tako-Internal-Token: secret\r\nProxy-Connection: close\r\nTE: trailers, gzip\r\nCookie: a=b\r\n\
+             X-Request-ID: given-id\r\n\r\n",
+        );
+        assert_eq!(id, "given-id");
+        assert_eq!(
+            head,
+            "GET /x?y HTTP/1.1\r\nhost: A.test:8443\r\nte: trailers\r\nCookie: a=b\r\nx-forwarded-for: 9.9.9.9\r\n\
+             x-forwarded-proto: https\r\nx-request-id: given-id\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn an_unsafe_request_id_is_replaced() {
+        for given in ["", "a b", "\u{e9}", &"x".repeat(129)] {
+            let text = format!("GET / HTTP/1.1\r\nHost: a.test\r\nX-Request-ID: {given}\r\n\r\n");
+            let (head, id) = head_of(&text);
+            assert_eq!(id.len(), 16, "{given:?}");
+            assert_eq!(head.matches("x-request-id").count(), 1);
+        }
+    }
+
+    #[test]
+    fn our_paths_are_reserved_and_storage_is_the_apps() {
+        for (path, reserved) in [
+            ("/_tako", true),
+            ("/_tako/image", true),
+            ("/_tako/status", true),
+            ("/_tako/storages/a/b", false),
+            ("/_takoyaki", false),
+            ("/x/_tako/image", false),
+        ] {
+            assert_eq!(is_reserved(path), reserved, "{path}");
+        }
+    }
+}

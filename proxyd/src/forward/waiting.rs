@@ -1,0 +1,71 @@
+//! Waiting for an app to have an instance: the cold-start queue.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::client::Client;
+use super::fault::Fault;
+use crate::control::messages::StartFailure;
+use crate::table::App;
+use crate::worker::Event;
+use crate::worker::clock::now_ms;
+use crate::worker::waiters::Verdict;
+
+/// When instances are there but refuse connections, they are tried again so often.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
+
+/// A place in the queue, over all workers.
+struct Place<'a>(&'a App);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.state.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until there is something to try; the fault says what to answer when it is not worth while.
+pub async fn wait(client: &Client, app: &Arc<App>, due_ms: u64) -> Result<(), Fault> {
+    let worker = &client.worker;
+    let now_ms = now_ms();
+    if now_ms >= due_ms {
+        return Err(timed_out(app));
+    }
+    let before = app.state.waiting.fetch_add(1, Ordering::Relaxed);
+    let _place = Place(app);
+    if before >= app.max_waiters {
+        return Err(Fault::NoInstance(503));
+    }
+    if before == 0 {
+        worker.report(Event::Wake(app.name.clone()));
+    }
+    let verdict = worker.waiters.join(&app.name);
+    let left = Duration::from_millis(due_ms - now_ms);
+    let pause = if app.active.is_empty() {
+        left
+    } else {
+        left.min(TRY_AGAIN)
+    };
+    tokio::select! {
+        verdict = verdict => match verdict {
+            Ok(Verdict::Failed(reason)) => Err(Fault::NoInstance(status(reason))),
+            Ok(Verdict::LookAgain) | Err(_) => Ok(()),
+        },
+        () = client.wire.gone() => Err(Fault::ClientGone),
+        // Looks once more when the time is over, and then comes back here to be told.
+        () = tokio::time::sleep(pause) => Ok(()),
+    }
+}
+
+fn timed_out(app: &App) -> Fault {
+    // Instances that are there but cannot be reached are a bad gateway; none at all is a start that took too long.
+    Fault::NoInstance(if app.active.is_empty() { 504 } else { 502 })
+}
+
+fn status(reason: StartFailure) -> u16 {
+    match reason {
+        StartFailure::StartupFailed => 502,
+        StartFailure::StartupTimeout => 504,
+        StartFailure::Unavailable => 503,
+    }
+}

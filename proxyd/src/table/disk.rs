@@ -1,0 +1,79 @@
+//! The table on disk, by which the proxy serves before tako-server has said anything.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::control::messages::Table;
+
+pub struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    #[must_use]
+    pub fn new(state_dir: &Path) -> Self {
+        Self {
+            path: state_dir.join("table.json"),
+        }
+    }
+
+    /// The table kept last; none when there is no file or it cannot be read, which is logged.
+    #[must_use]
+    pub fn load(&self) -> Option<Table> {
+        let text = match fs::read(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                log::error!("{} cannot be read: {error}", self.path.display());
+                return None;
+            }
+        };
+        serde_json::from_slice(&text)
+            .inspect_err(|error| log::error!("{} is not a table: {error}", self.path.display()))
+            .ok()
+    }
+
+    /// Replaces the file at once. Not flushed to the disk: after a power cut tako-server sends the table anyway.
+    pub fn save(&self, table: &Table) -> std::io::Result<()> {
+        let beside = self.path.with_extension("json.new");
+        // Left over from a crash, maybe with other permissions.
+        let _ = fs::remove_file(&beside);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        file.write_all(&serde_json::to_vec(table)?)?;
+        fs::rename(&beside, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_saved_table_is_loaded_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::new(folder.path());
+        assert_eq!(disk.load(), None);
+        let table = Table {
+            generation: 7,
+            ..Table::default()
+        };
+        disk.save(&table).unwrap();
+        assert_eq!(disk.load(), Some(table));
+        let mode = fs::metadata(folder.path().join("table.json")).unwrap();
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_torn_file_is_as_good_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("table.json"), "{\"generation\":").unwrap();
+        assert_eq!(Disk::new(folder.path()).load(), None);
+    }
+}

@@ -1,0 +1,149 @@
+//! Counters of apps and endpoints. Each worker writes its own lane, on its own cache line; readers add the lanes up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+/// How long an endpoint that refused a connection is passed over: longer than it takes to see an exit and send
+/// a table, short enough that a wrong suspicion costs nothing.
+const REFUSED_MS: u64 = 500;
+
+/// 128: x86 fetches cache lines in pairs.
+#[derive(Default)]
+#[repr(align(128))]
+struct Lane {
+    in_flight: AtomicU64,
+    requests: AtomicU64,
+    finished_ms: AtomicU64,
+}
+
+/// One instance at one address, for as long as any table or request knows it.
+pub struct EndpointState {
+    /// Unique in this process; the key of the upstream pools.
+    pub id: u64,
+    pub app: Arc<str>,
+    pub instance: Arc<str>,
+    pub addr: SocketAddr,
+    lanes: Box<[Lane]>,
+    draining: AtomicBool,
+    refused_until_ms: AtomicU64,
+}
+
+impl EndpointState {
+    pub fn new(app: Arc<str>, instance: &str, addr: SocketAddr, lanes: usize) -> Arc<Self> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let born_ms = crate::worker::clock::now_ms();
+        let lanes: Box<[Lane]> = (0..lanes.max(1)).map(|_| Lane::default()).collect();
+        // An instance that never had a request is idle since it came into the table.
+        lanes[0].finished_ms.store(born_ms, Ordering::Relaxed);
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            app,
+            instance: instance.into(),
+            addr,
+            lanes,
+            draining: AtomicBool::new(false),
+            refused_until_ms: AtomicU64::new(0),
+        })
+    }
+
+    pub fn in_flight(&self) -> u64 {
+        self.sum(|lane| &lane.in_flight)
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.sum(|lane| &lane.requests)
+    }
+
+    /// When its last request finished, by [`crate::worker::clock`].
+    pub fn finished_ms(&self) -> u64 {
+        let times = self
+            .lanes
+            .iter()
+            .map(|lane| lane.finished_ms.load(Ordering::Acquire));
+        times.max().unwrap_or(0)
+    }
+
+    fn sum(&self, field: impl Fn(&Lane) -> &AtomicU64) -> u64 {
+        let values = self
+            .lanes
+            .iter()
+            .map(|lane| field(lane).load(Ordering::Acquire));
+        // A lane is added to before it is taken from, so no lane is ever below zero.
+        values.sum()
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Ordering::Release);
+    }
+
+    pub fn is_usable(&self, now_ms: u64) -> bool {
+        self.refused_until_ms.load(Ordering::Relaxed) <= now_ms
+    }
+
+    pub fn mark_refused(&self, now_ms: u64) {
+        self.refused_until_ms
+            .store(now_ms + REFUSED_MS, Ordering::Relaxed);
+    }
+}
+
+/// A request on its way to an endpoint; counted until dropped.
+pub struct InFlight {
+    endpoint: Arc<EndpointState>,
+    lane: usize,
+}
+
+impl InFlight {
+    pub fn begin(endpoint: &Arc<EndpointState>, lane: usize, now_ms: u64) -> Self {
+        let counters = &endpoint.lanes[lane];
+        counters.in_flight.fetch_add(1, Ordering::AcqRel);
+        counters.requests.fetch_add(1, Ordering::Relaxed);
+        counters.finished_ms.store(now_ms, Ordering::Relaxed);
+        Self {
+            endpoint: endpoint.clone(),
+            lane,
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let counters = &self.endpoint.lanes[self.lane];
+        let now_ms = crate::worker::clock::now_ms();
+        counters.finished_ms.store(now_ms, Ordering::Release);
+        counters.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What of an app outlives a table: whose turn it is, and how many wait.
+pub struct AppState {
+    turns: Box<[Turn]>,
+    pub waiting: AtomicU64,
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Turn(AtomicUsize);
+
+impl AppState {
+    pub fn new(lanes: usize) -> Self {
+        // Each worker begins elsewhere, so that few requests do not all go to the first endpoint.
+        let turns = (0..lanes.max(1)).map(|lane| Turn(AtomicUsize::new(lane)));
+        Self {
+            turns: turns.collect(),
+            waiting: AtomicU64::new(0),
+        }
+    }
+
+    pub fn turn(&self, lane: usize) -> usize {
+        self.turns[lane].0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,220 @@
+//! What to forward where: an immutable, compiled table, and the counters that live through a change of table.
+//!
+//! Compiling is pure but for the counters: an endpoint that is in the old and in the new table keeps the same
+//! [`EndpointState`], so that what is in flight stays counted.
+
+mod disk;
+mod endpoints;
+mod policy;
+mod router;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use disk::Disk;
+pub use endpoints::{EndpointState, InFlight};
+pub use policy::{Cidr, Policy};
+pub use router::{Router, normal_host};
+
+use crate::control::messages::{self, EndpointPhase, SourceIp};
+use endpoints::AppState;
+
+/// One deployment as requests see it.
+pub struct App {
+    pub name: Arc<str>,
+    /// Chosen for new requests, in turn.
+    pub active: Box<[Arc<EndpointState>]>,
+    pub draining: Box<[Arc<EndpointState>]>,
+    pub max_waiters: u64,
+    pub wait_timeout_ms: u64,
+    pub source_ip: SourceIp,
+    /// Read by the static file part, which does not exist yet.
+    pub public_dir: Option<String>,
+    pub state: Arc<AppState>,
+}
+
+impl App {
+    /// The next endpoint in turn, passing over those that refused a connection a moment ago.
+    pub fn choose(&self, lane: usize, now_ms: u64) -> Option<&Arc<EndpointState>> {
+        let count = self.active.len();
+        let first = self.state.turn(lane);
+        (0..count)
+            .map(|step| &self.active[(first + step) % count])
+            .find(|endpoint| endpoint.is_usable(now_ms))
+    }
+}
+
+/// A generation of the table, ready to be used by the workers; by default the empty one before the first.
+#[derive(Default)]
+pub struct Table {
+    pub generation: u64,
+    pub policy: Policy,
+    pub router: Router<Arc<App>>,
+    pub apps: HashMap<Arc<str>, Arc<App>>,
+}
+
+impl Table {
+    /// Compiles a table; `before` lends its counters, `lanes` is the number of workers.
+    pub fn compile(wanted: &messages::Table, before: &Self, lanes: usize) -> Result<Self, String> {
+        let mut apps = HashMap::with_capacity(wanted.apps.len());
+        for app in &wanted.apps {
+            let compiled = compile_app(app, before, lanes)?;
+            if apps.insert(compiled.name.clone(), compiled).is_some() {
+                return Err(format!("app {:?} is listed twice", app.app));
+            }
+        }
+        let mut router = Router::default();
+        for route in &wanted.routes {
+            let app = apps
+                .get(route.app.as_str())
+                .ok_or_else(|| format!("route {:?} names no app of the table", route.pattern))?;
+            router.add(&route.host, route.path.as_deref(), app.clone())?;
+        }
+        Ok(Self {
+            generation: wanted.generation,
+            policy: Policy::compile(&wanted.policies)?,
+            router,
+            apps,
+        })
+    }
+}
+
+fn compile_app(
+    wanted: &messages::TableApp,
+    before: &Table,
+    lanes: usize,
+) -> Result<Arc<App>, String> {
+    let old = before.apps.get(wanted.app.as_str());
+    let name: Arc<str> = old.map_or_else(|| wanted.app.as_str().into(), |app| app.name.clone());
+    let (mut active, mut draining) = (Vec::new(), Vec::new());
+    for endpoint in &wanted.endpoints {
+        let addr: SocketAddr = endpoint.addr.parse().map_err(|_| {
+            format!(
+                "{}: endpoint {:?} has the unusable address {:?}",
+                wanted.app, endpoint.instance, endpoint.addr
+            )
+        })?;
+        let state = old
+            .and_then(|app| find_state(app, &endpoint.instance, addr))
+            .unwrap_or_else(|| EndpointState::new(name.clone(), &endpoint.instance, addr, lanes));
+        state.set_draining(endpoint.state == EndpointPhase::Draining);
+        match endpoint.state {
+            EndpointPhase::Active => active.push(state),
+            EndpointPhase::Draining => draining.push(state),
+        }
+    }
+    Ok(Arc::new(App {
+        active: active.into(),
+        draining: draining.into(),
+        max_waiters: u64::from(wanted.max_waiters),
+        wait_timeout_ms: wanted.wait_timeout_ms,
+        source_ip: wanted.source_ip,
+        public_dir: wanted.public_dir.clone(),
+        state: old.map_or_else(|| Arc::new(AppState::new(lanes)), |app| app.state.clone()),
+        name,
+    }))
+}
+
+fn find_state(app: &App, instance: &str, addr: SocketAddr) -> Option<Arc<EndpointState>> {
+    app.active
+        .iter()
+        .chain(app.draining.iter())
+        .find(|state| &*state.instance == instance && state.addr == addr)
+        .cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::messages::{Endpoint, TableApp, TableRoute};
+
+    fn endpoint(instance: &str, port: u16, state: EndpointPhase) -> Endpoint {
+        Endpoint {
+            instance: instance.to_owned(),
+            addr: format!("127.0.0.1:{port}"),
+            state,
+        }
+    }
+
+    fn table(endpoints: Vec<Endpoint>) -> messages::Table {
+        messages::Table {
+            generation: 1,
+            apps: vec![TableApp {
+                app: "a/production".to_owned(),
+                endpoints,
+                max_waiters: 10,
+                wait_timeout_ms: 10,
+                source_ip: SourceIp::Auto,
+                public_dir: None,
+            }],
+            routes: vec![TableRoute {
+                host: "a.test".to_owned(),
+                path: None,
+                app: "a/production".to_owned(),
+                pattern: "a.test".to_owned(),
+            }],
+            ..messages::Table::default()
+        }
+    }
+
+    #[test]
+    fn an_endpoint_keeps_its_counters_when_it_begins_to_drain() {
+        let active = table(vec![endpoint("one", 1, EndpointPhase::Active)]);
+        let first = Table::compile(&active, &Table::default(), 2).unwrap();
+        let held = InFlight::begin(&first.apps["a/production"].active[0], 0, 5);
+        let draining = table(vec![endpoint("one", 1, EndpointPhase::Draining)]);
+        let second = Table::compile(&draining, &first, 2).unwrap();
+        let app = &second.apps["a/production"];
+        assert_eq!(app.draining[0].in_flight(), 1);
+        drop(held);
+        assert_eq!(app.draining[0].in_flight(), 0);
+    }
+
+    #[test]
+    fn active_endpoints_are_chosen_in_turn_and_draining_ones_never() {
+        let wanted = table(vec![
+            endpoint("one", 1, EndpointPhase::Active),
+            endpoint("two", 2, EndpointPhase::Draining),
+            endpoint("three", 3, EndpointPhase::Active),
+        ]);
+        let table = Table::compile(&wanted, &Table::default(), 1).unwrap();
+        let app = &table.apps["a/production"];
+        let chosen: Vec<_> = (0..4)
+            .map(|_| app.choose(0, 0).unwrap().instance.to_string())
+            .collect();
+        assert_eq!(chosen, ["one", "three", "one", "three"]);
+    }
+
+    #[test]
+    fn an_endpoint_that_refused_is_passed_over_for_a_moment() {
+        let wanted = table(vec![
+            endpoint("one", 1, EndpointPhase::Active),
+            endpoint("two", 2, EndpointPhase::Active),
+        ]);
+        let table = Table::compile(&wanted, &Table::default(), 1).unwrap();
+        let app = &table.apps["a/production"];
+        app.active[0].mark_refused(100);
+        for _ in 0..3 {
+            assert_eq!(&*app.choose(0, 200).unwrap().instance, "two");
+        }
+        app.active[1].mark_refused(100);
+        assert!(app.choose(0, 200).is_none());
+        assert!(app.choose(0, 5000).is_some());
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_used_says_why() {
+        let mut bad_address = table(vec![endpoint("one", 1, EndpointPhase::Active)]);
+        bad_address.apps[0].endpoints[0].addr = "nowhere".to_owned();
+        let mut lost_route = table(vec![]);
+        lost_route.routes[0].app = "b/production".to_owned();
+        for (wanted, reason) in [
+            (bad_address, "unusable address"),
+            (lost_route, "names no app"),
+        ] {
+            let error = Table::compile(&wanted, &Table::default(), 1).err().unwrap();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}

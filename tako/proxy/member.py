@@ -1,0 +1,61 @@
+"""A proxy that serves us: its process, its connection when it has one, and what it said."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tako.model.control import Hello, InstanceStats, Stats
+from tako.proxy.control import Connection
+from tako.proxy.delivery import Delivery
+from tako.proxy.process import ProxyProcess
+from tako.proxy.table import TableContent
+
+InstanceKey = tuple[str, str]  # app, instance
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """Usually there is one; while a proxy is replaced, the old one finishes beside the new one."""
+
+    process: ProxyProcess
+    connection: Connection | None = None
+    hello: Hello | None = None
+    is_welcomed: bool = False
+    delivery: Delivery = field(default_factory=Delivery)
+    drained: set[InstanceKey] = field(default_factory=set)
+    stats: Stats | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        return self.connection is not None and self.connection.is_open
+
+
+def draining_in(content: TableContent) -> set[InstanceKey]:
+    return {(app.app, found.instance) for app in content.apps for found in app.endpoints if found.state == "draining"}
+
+
+def drained_by_all(members: Iterable[Member]) -> set[InstanceKey]:
+    """Return the instances that no proxy has a request in flight to."""
+    said = [member.drained for member in members]
+    return set.intersection(*said) if said else set()
+
+
+def merge_stats(parts: Iterable[Stats]) -> Stats:
+    """Add up what several proxies count of the same instances."""
+    merged: dict[InstanceKey, InstanceStats] = {}
+    connections = 0
+    for part in parts:
+        connections += part.connections
+        for found in part.instances:
+            key = (found.app, found.instance)
+            merged[key] = _add(merged[key], found) if key in merged else found
+    return Stats(connections=connections, instances=tuple(merged[key] for key in sorted(merged)))
+
+
+def _add(one: InstanceStats, other: InstanceStats) -> InstanceStats:
+    return one.model_copy(
+        update={
+            "in_flight": one.in_flight + other.in_flight,
+            "requests": one.requests + other.requests,
+            "idle_ms": min(one.idle_ms, other.idle_ms),
+        }
+    )
