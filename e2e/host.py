@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from tako.api.client import Client, RequestFailed
 
 from e2e import processes
 from e2e.load import Answer, fetch
+from tako.api.client import Client, RequestFailed, Unreachable
 
 BIN = Path(sys.executable).parent
 SERVE = Path(__file__).parent / "apps" / "serve.py"
@@ -42,7 +42,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Host:
-    """tako-server, everything it runs, and the two ways to talk to it: `tako(...)` and `client`."""
+    """tako-server, everything it runs, and the ways to talk to it."""
 
     def __init__(self, root: Path, isolation: str = "off") -> None:
         self.root, self.data_dir = root, root / "data"
@@ -63,9 +63,11 @@ class Host:
     def socket(self) -> Path:
         return self.data_dir / "api.sock"
 
-    @property
-    def client(self) -> Client:
-        return Client.connect(socket=str(self.socket))
+    def documents(self, group_resource: str) -> list[dict[str, Any]]:
+        """Every document of a resource, in all namespaces."""
+        with Client.connect(socket=self.socket) as client:
+            items: list[dict[str, Any]] = client.list(group_resource)["items"]
+            return items
 
     @property
     def server(self) -> subprocess.Popen[bytes]:
@@ -90,8 +92,8 @@ class Host:
         code = self.server.poll()
         assert code is None, f"tako-server exited with {code}:\n{self.log_tail()}"
         try:
-            return bool(self.client.list("hosts.tako.sh"))
-        except (OSError, RequestFailed):
+            return bool(self.documents("hosts.tako.sh"))
+        except (Unreachable, RequestFailed):
             return False
 
     def kill_server(self) -> None:
@@ -171,8 +173,8 @@ class Host:
     # --- what is seen ----------------------------------------------------------------------------------------
 
     def app(self, name: str) -> dict[str, Any]:
-        document: dict[str, Any] = self.client.get("apps.tako.sh", "production", name)
-        return document
+        with Client.connect(socket=self.socket) as client:
+            return client.get("apps.tako.sh", "production", name)
 
     def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
         """A condition of an app; an empty one while it is not there."""
@@ -180,7 +182,7 @@ class Host:
         return next((each for each in conditions if each["type"] == kind), {})
 
     def instances(self, name: str | None = None) -> list[dict[str, Any]]:
-        found = self.client.list("instances.tako.sh")
+        found = self.documents("instances.tako.sh")
         return [each for each in found if name in (None, each["spec"]["app"])]
 
     def healthy(self, name: str) -> dict[str, int]:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from e2e.host import Host, eventually
+from tako.api.client import Client
 
 QUICK = {"settleSeconds": 0.2, "startupTimeoutSeconds": 2, "drainTimeoutSeconds": 1, "stopTimeoutSeconds": 1}
 
@@ -42,7 +43,8 @@ def test_a_source_that_is_missing_is_named(host: Host) -> None:
     refused = host.tako("apply", "-f", "-", stdin=yaml.safe_dump(document), check=False)
     assert refused.returncode != 0
     assert str(host.root / "nowhere") in refused.stdout + refused.stderr
-    host.client.create("apps.tako.sh", "production", document)
+    with Client.connect(socket=host.socket) as client:
+        client.create("apps.tako.sh", "production", document)
     eventually("Ready=False", lambda: host.condition("bad").get("status") == "False")
     assert str(host.root / "nowhere") in host.condition("bad")["message"]
 

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[1]
 def test_every_example_is_served_and_survives_the_death_of_its_process(host: Host) -> None:
     subprocess.run([REPOSITORY / "examples" / "prepare.sh", host.data_dir], check=True, timeout=300)
     host.tako("apply", "-f", str(REPOSITORY / "examples"), "--wait", timeout=200)
-    apps = host.client.list("apps.tako.sh")
+    apps = host.documents("apps.tako.sh")
     assert {app["spec"].get("runtime") for app in apps} >= {"python-asgi", "python-wsgi", "node", "bun"}
     for app in apps:
         name = app["metadata"]["name"]

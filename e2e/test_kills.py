@@ -33,7 +33,7 @@ def test_a_killed_server_comes_back_to_the_documents_it_had_acknowledged(host: H
         host.apply(host.document(f"app{number}", instances=0), wait=False)
     host.kill_server()
     host.start()
-    names = {app["metadata"]["name"] for app in host.client.list("apps.tako.sh")}
+    names = {app["metadata"]["name"] for app in host.documents("apps.tako.sh")}
     assert names == {f"app{number}" for number in range(10)}
 
 

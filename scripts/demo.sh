@@ -78,7 +78,7 @@ main() {
     scripts/setup.sh
     mkdir -p "$data_dir"
     say "preparing the examples"
-    examples/prepare.sh "$data_dir"
+    PYTHON="$PWD/.venv/bin/python" examples/prepare.sh "$data_dir"
 
     say "starting tako-server, data under ${data_dir#"$PWD"/}"
     start_server
