@@ -87,7 +87,7 @@ def test_describe_events_and_explain_speak_to_a_person(host: Host) -> None:
 
 def test_logs_show_what_the_instances_print_and_follow_it(host: Host) -> None:
     host.apply(host.document("hello"))
-    (name,) = host.healthy("hello")
+    (name,) = host.await_healthy("hello", 1)
     eventually("the boot line", lambda: f"hello {name} listens" in logs(host))
     following = subprocess.Popen(
         [str(BIN / "tako"), "logs", "app/hello", "-n", "production", "-f"],

@@ -22,7 +22,7 @@ def test_every_example_is_served_and_survives_the_death_of_its_process(host: Hos
         (route, *_) = app["spec"]["routes"]
         answer = fetch(host.https_port, route)
         assert answer.status == 200, f"{name}: {answer.status} {answer.body!r}"
-        before = host.healthy(name)
+        before = host.await_healthy(name, 1)
         for pid in before.values():
             subprocess.run(["kill", "-9", str(pid)], check=True)
         assert fetch(host.https_port, route).status == 200
