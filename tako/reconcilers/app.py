@@ -139,9 +139,7 @@ def _declare(world: World, app: Doc, spec: AppSpec, release: Doc | None) -> None
     world.agent.want(deployment, template, spec.instances, timing)
 
 
-async def _observe(
-    world: World, app: Doc, version: ReleaseId | None, release: Doc | None, fault: str | None
-) -> None:
+async def _observe(world: World, app: Doc, version: ReleaseId | None, release: Doc | None, fault: str | None) -> None:
     # The instances first: who reads that an app is ready finds them.
     await record_instances(world, DeploymentId(app["metadata"]["name"], app["metadata"]["namespace"]), app)
     await _write_status(world, app, version, release, fault)
