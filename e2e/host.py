@@ -50,7 +50,6 @@ class Host:
         self.http_port, self.https_port, self.api_port = free_ports(3)
         self._isolation = isolation
         self._server: subprocess.Popen[bytes] | None = None
-        self._client: Client | None = None
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "HOME": str(root),
@@ -64,25 +63,11 @@ class Host:
     def socket(self) -> Path:
         return self.data_dir / "api.sock"
 
-<<<<<<< HEAD
-    @property
-    def client(self) -> Client:
-        """One client for all tests of the host; it opens its connection again after the server was killed."""
-        if self._client is None:
-            self._client = Client.connect(socket=str(self.socket))
-        return self._client
-
-    def every(self, group_resource: str) -> list[dict[str, Any]]:
-        """Every document of a kind, in all environments."""
-        items: list[dict[str, Any]] = self.client.list(group_resource)["items"]
-        return items
-=======
     def documents(self, group_resource: str) -> list[dict[str, Any]]:
         """Every document of a resource, in all namespaces."""
         with Client.connect(socket=self.socket) as client:
             items: list[dict[str, Any]] = client.list(group_resource)["items"]
             return items
->>>>>>> repo
 
     @property
     def server(self) -> subprocess.Popen[bytes]:
@@ -107,13 +92,8 @@ class Host:
         code = self.server.poll()
         assert code is None, f"tako-server exited with {code}:\n{self.log_tail()}"
         try:
-<<<<<<< HEAD
-            return bool(self.every("hosts.tako.sh"))
-        except (OSError, RequestFailed, Unreachable):
-=======
             return bool(self.documents("hosts.tako.sh"))
         except (Unreachable, RequestFailed):
->>>>>>> repo
             return False
 
     def kill_server(self) -> None:
@@ -129,8 +109,6 @@ class Host:
         processes.kill(pids)
         if self._server is not None:
             self._server.wait()
-        if self._client is not None:
-            self._client.close()
 
     def proxy_pid(self) -> int:
         (pid,) = processes.named(self.data_dir, "tako-proxyd")
@@ -204,11 +182,7 @@ class Host:
         return next((each for each in conditions if each["type"] == kind), {})
 
     def instances(self, name: str | None = None) -> list[dict[str, Any]]:
-<<<<<<< HEAD
-        found = self.every("instances.tako.sh")
-=======
         found = self.documents("instances.tako.sh")
->>>>>>> repo
         return [each for each in found if name in (None, each["spec"]["app"])]
 
     def healthy(self, name: str) -> dict[str, int]:

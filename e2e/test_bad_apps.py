@@ -40,14 +40,8 @@ def test_an_app_that_fails_is_not_ready_and_says_why(host: Host, mode: str, caus
 def test_a_source_that_is_missing_is_named_and_waited_for(host: Host) -> None:
     document = host.document("bad")
     document["spec"]["source"] = {"path": str(host.root / "nowhere")}
-<<<<<<< HEAD
-    # `tako apply` warns and declares it all the same: the directory may come later, and its condition says so.
-    applied = host.tako("apply", "-f", "-", stdin=yaml.safe_dump(document))
-    assert str(host.root / "nowhere") in applied.stderr
-=======
     said = host.tako("apply", "-f", "-", stdin=yaml.safe_dump(document)).stderr
     assert f'given "{host.root / "nowhere"}"' in said
->>>>>>> repo
     eventually("Ready=False", lambda: host.condition("bad").get("status") == "False")
     assert str(host.root / "nowhere") in host.condition("bad")["message"]
     host.source("bad").rename(host.root / "nowhere")

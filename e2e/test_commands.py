@@ -19,11 +19,7 @@ def test_apply_says_of_each_document_what_became_of_it(host: Host) -> None:
     one, two = host.document("one"), host.document("two")
     file = write(host, one, two)
     assert host.tako("apply", "-f", file, "--dry-run").stdout.count("created") == 2
-<<<<<<< HEAD
-    assert host.every("apps.tako.sh") == []
-=======
     assert host.documents("apps.tako.sh") == []
->>>>>>> repo
     assert host.tako("apply", "-f", file, "--wait").stdout.count("created") == 2
     write(host, one, host.document("two", instances=2))
     again = host.tako("apply", "-f", file, "--wait").stdout.splitlines()
@@ -122,11 +118,7 @@ def test_delete_takes_the_processes_and_the_route_with_it(host: Host) -> None:
     eventually("nothing of hello", lambda: not host.instances("hello") and not host.orphans())
     assert host.fetch("hello").status == 404
     for kind in ("apps", "releases", "routes"):
-<<<<<<< HEAD
-        assert host.every(f"{kind}.tako.sh") == []
-=======
         assert host.documents(f"{kind}.tako.sh") == []
->>>>>>> repo
 
 
 def test_drift_is_empty_when_all_is_as_declared_and_tells_what_is_not(host: Host) -> None:

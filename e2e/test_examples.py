@@ -15,17 +15,11 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.mark.timeout(600)
 def test_every_example_is_served_and_survives_the_death_of_its_process(host: Host) -> None:
-<<<<<<< HEAD
-    subprocess.run([REPOSITORY / "examples" / "prepare.sh", host.data_dir], check=True, timeout=300)
-    host.tako("apply", "-f", str(REPOSITORY / "examples"), "--wait", timeout=200)
-    apps = host.every("apps.tako.sh")
-=======
     prepare = [REPOSITORY / "examples" / "prepare.sh", host.data_dir]
     subprocess.run(prepare, check=True, timeout=300, env={**os.environ, "PYTHON": sys.executable})
     files = [str(file) for file in sorted((REPOSITORY / "examples").glob("*/app.yaml"))]
     host.tako("apply", *(part for file in files for part in ("-f", file)), "--wait", timeout=200)
     apps = host.documents("apps.tako.sh")
->>>>>>> repo
     assert {app["spec"].get("runtime") for app in apps} >= {"python-asgi", "python-wsgi", "node", "bun"}
     for app in apps:
         name = app["metadata"]["name"]

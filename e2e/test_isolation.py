@@ -51,11 +51,7 @@ def test_each_app_runs_as_its_own_user_with_fewer_rights_than_the_server(isolati
 
 def test_the_host_says_which_isolation_it_has_and_which_it_lacks(host: Host) -> None:
     def isolation() -> dict[str, str]:
-<<<<<<< HEAD
-        (document,) = host.every("hosts.tako.sh")
-=======
         (document,) = host.documents("hosts.tako.sh")
->>>>>>> repo
         conditions = document.get("status", {}).get("conditions") or []
         return next((each for each in conditions if each["type"] == "Isolation"), {})
 

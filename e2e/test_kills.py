@@ -33,11 +33,7 @@ def test_a_killed_server_comes_back_to_the_documents_it_had_acknowledged(host: H
         host.apply(host.document(f"app{number}", instances=0), wait=False)
     host.kill_server()
     host.start()
-<<<<<<< HEAD
-    names = {app["metadata"]["name"] for app in host.every("apps.tako.sh")}
-=======
     names = {app["metadata"]["name"] for app in host.documents("apps.tako.sh")}
->>>>>>> repo
     assert names == {f"app{number}" for number in range(10)}
 
 

@@ -25,7 +25,7 @@ done
 require_tools
 echo "== installing Tako into .venv (compiles tako-proxyd; the first time takes minutes)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".${extra:+[$extra]}"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable ".${extra:+[$extra]}"
 if [ "$extra" = dev ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable "sdks/python[dev]"
 fi

@@ -151,7 +151,7 @@ class Database:
             self._write_meta()
             self._trim(len(revisions))
             connection.execute("COMMIT")
-        except sqlite3.DatabaseError:
+        except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -214,9 +214,9 @@ class Database:
         self.notice = f"{reason}: it was written anew from memory, nothing is lost{kept}"
 
     def _failure(self, error: sqlite3.DatabaseError) -> TakoError:
-        if _name_of(error).startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):
+        if _name(error).startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):
             return DiskFull(str(self.path.parent))
-        return StoreFailed(f"{self.path} could not be written ({_name_of(error)}: {error})")
+        return StoreFailed(f"{self.path} could not be written ({_name(error)}: {error})")
 
 
 _PUT = (
@@ -295,7 +295,12 @@ def _execute(connection: sqlite3.Connection, write: Write) -> None:
 
 
 def is_damage(error: sqlite3.DatabaseError) -> bool:
-    return _name_of(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ"))
+    return _name(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ"))
+
+
+def _name(error: sqlite3.DatabaseError) -> str:
+    """Errors of the Python module itself have none."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)
 
 
 def _inode(path: Path) -> int:
@@ -312,8 +317,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _name_of(error: sqlite3.Error) -> str:
-    """Return SQLite's name of the error; a misuse on our side has none."""
-    return getattr(error, "sqlite_errorname", type(error).__name__)

@@ -115,6 +115,8 @@ class Store:
 
     def put_side(self, uid: str, key: str, data: str | None) -> None:
         """Store a value beside an object, soon; it is gone with the object. Any thread."""
+        if data is not None:
+            data.encode()  # what cannot be stored must fail here, not with whoever shares the commit
         if self._database.side.get((uid, key)) != data:
             self._writer.submit(Order(self._epoch, (SideValue(uid, key, data),)))
 

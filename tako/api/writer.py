@@ -4,6 +4,7 @@ A commit costs a disk flush; whoever waits while one is going on shares the next
 """
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -14,6 +15,7 @@ from tako.api.database import Database, StoreFailed, Write
 from tako.api.errors import DiskFull
 from tako.model.errors import TakoError
 
+_log = logging.getLogger(__name__)
 _BATCH = 256
 # A snapshot is worth its cost only when it also covers what follows a change.
 SNAPSHOT_DELAY_SECONDS = 20.0
@@ -39,6 +41,7 @@ class Writer:
         self._snapshot_delay = snapshot_delay
         self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._epoch = 0
+        self._batch: list[Order] = []
         self._snapshot_due: float | None = None
         self._thread = threading.Thread(target=self._run, name="tako-store", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -56,14 +59,36 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException:
+            _log.critical("the store cannot be written any more; restart tako-server", exc_info=True)
+            self._refuse_until_stopped()
+            raise
+        finally:
+            self._database.close()
+
+    def _refuse_until_stopped(self) -> None:
+        """Nobody may wait for ever for a thread that has failed; reads go on."""
+        error = StoreFailed("the change was not stored: the store has failed, see the server's log, and restart it")
+        orders: list[Order] = self._batch
+        while True:
+            if orders:
+                self._tell(orders, error)
+            order = self._orders.get()
+            if order is None:
+                return
+            orders = [order]
+
+    def _work(self) -> None:
         while True:
             batch, ending = self._take()
+            self._batch = batch
             if batch:
                 self._commit(batch)
             if ending or (self._snapshot_due is not None and time.monotonic() >= self._snapshot_due):
                 self._snapshot()
             if ending:
-                self._database.close()
                 return
 
     def _take(self) -> tuple[list[Order], bool]:

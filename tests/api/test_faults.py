@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tako.api.client import Client, RequestFailed, Unreachable
+from tako.api.database import StoreFailed
 from tako.api.entries import Key
 from tako.api.recovery import StoreDamaged
 from tako.api.server import ApiServer
@@ -247,6 +248,31 @@ async def test_side_values_go_with_their_object(tmp_path: Path) -> None:
     assert again.store.get(Key(APPS, "production", "hello")) is None
     assert again.store.side(uid, "diffbase") is None
     await again.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_defect_in_the_writer_is_told_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    server = await ApiServer.open(tmp_path, crds=CRDS)
+    made = await server.resources.create(APPS, "production", app("hello"))
+    with pytest.raises(ValueError, match="surrogates"):
+        server.store.put_side(made["metadata"]["uid"], "key", "\ud800")
+    # What should be impossible: a value that no database can take.
+    server.store.put_side(made["metadata"]["uid"], "key", Unstorable("x"))
+    for name in ("one", "two"):
+        with pytest.raises(StoreFailed, match="restart"):
+            await server.resources.create(APPS, "production", app(name))
+    assert (await server.resources.get(APPS, "production", "hello")) == made
+    await server.close()
+    again = await ApiServer.open(tmp_path, crds=CRDS)
+    assert [doc["metadata"]["name"] for doc in (await again.resources.list(APPS))[0]] == ["hello"]
+    await again.close()
+
+
+class Unstorable(str):
+    """Says it is text, and fails to be."""
+
+    def __conform__(self, protocol: object) -> object:
+        raise LookupError("a defect")
 
 
 async def _with_one_app(data_dir: Path) -> None:
