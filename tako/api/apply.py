@@ -182,7 +182,7 @@ def _refuse_conflicts(managers: Managers, me: ManagerId, changed: set[FieldPath]
 
 def _surely_ours(live: Document | None, manager: str, schema: Schema) -> set[FieldPath]:
     """Return what kubectl set by client-side apply, before its user moved to server-side apply: it may go on."""
-    annotation = (live or {}).get("metadata", {}).get("annotations", {}).get(LAST_APPLIED)
+    annotation = ((live or {}).get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED)
     if manager != "kubectl" or not annotation:
         return set()
     try:

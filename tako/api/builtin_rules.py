@@ -6,6 +6,7 @@ from typing import Any
 
 from tako.api.builtin import NAMESPACES
 from tako.api.registry import CRDS
+from tako.api.structural import column_faults, schema_faults
 from tako.model.errors import FieldError
 
 Document = dict[str, Any]
@@ -100,12 +101,20 @@ def _crd_faults(doc: Document) -> list[FieldError]:
             )
         )
     for index, version in enumerate(spec["versions"]):
-        if not (version.get("schema") or {}).get("openAPIV3Schema"):
-            field = f"spec.versions[{index}].schema.openAPIV3Schema"
-            found.append(FieldError(field, "schemas are required", None, "FieldValueRequired"))
+        found += _version_faults(version, f"spec.versions[{index}]")
     if spec.get("conversion", {}).get("strategy") == "Webhook":
         found.append(FieldError("spec.conversion.strategy", 'only "None" is supported here', "Webhook"))
     return found
+
+
+def _version_faults(version: Document, field: str) -> list[FieldError]:
+    """A version that passes can be compiled and served."""
+    schema = (version.get("schema") or {}).get("openAPIV3Schema")
+    columns = column_faults(version.get("additionalPrinterColumns") or [], f"{field}.additionalPrinterColumns")
+    field = f"{field}.schema.openAPIV3Schema"
+    if not schema:
+        return [*columns, FieldError(field, "schemas are required", None, "FieldValueRequired")]
+    return [*columns, *schema_faults(schema, field)]
 
 
 _COMPLETE: dict[str, Callable[[Document, Document | None, str], Document]] = {

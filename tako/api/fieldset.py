@@ -160,8 +160,9 @@ def _unmarked(node: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(node: Json, path: FieldPath) -> Iterator[FieldPath]:
-    if not node:
+    if not node or not isinstance(node, dict):
         yield path
+        return
     for element, below in node.items():
         if element == ".":
             yield path

@@ -36,12 +36,13 @@ Managers = dict[ManagerId, Manager]
 def read_managers(doc: Document) -> Managers:
     """Return the managers of a document. An entry that cannot be read owns nothing; a client may have written it."""
     found: Managers = {}
-    for entry in doc.get("metadata", {}).get("managedFields") or ():
-        if not entry.get("manager") or not isinstance(entry.get("fieldsV1"), dict):
+    entries = doc.get("metadata", {}).get("managedFields")
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, dict) or not entry.get("manager") or not isinstance(entry.get("fieldsV1"), dict):
             continue
-        who = ManagerId(entry["manager"], entry.get("operation", "Update"), entry.get("subresource", ""))
+        who = ManagerId(*(str(entry.get(name) or "") for name in ("manager", "operation", "subresource")))
         paths = frozenset(decode_fields(entry["fieldsV1"]))
-        found[who] = Manager(entry.get("apiVersion", ""), entry.get("time") or "", paths)
+        found[who] = Manager(str(entry.get("apiVersion") or ""), str(entry.get("time") or ""), paths)
     return found
 
 

@@ -155,11 +155,12 @@ class Client:
         *,
         dry_run: bool = False,
         force: bool = False,
+        strict: bool = True,
     ) -> Document:
-        """Server-side apply in the name of the field manager ``tako``; unknown fields are refused."""
+        """Server-side apply in the name of the field manager ``tako``; `strict` refuses unknown fields."""
         query = {
             "fieldManager": FIELD_MANAGER,
-            "fieldValidation": "Strict",
+            "fieldValidation": "Strict" if strict else "Ignore",
             "force": "true" if force else None,
             "dryRun": _dry(dry_run),
         }

@@ -12,6 +12,7 @@ from tako.cli.documents import Source, read_documents
 from tako.cli.failure import CommandFailed
 from tako.cli.kinds import OWN_GROUP, Kinds
 from tako.cli.refusals import conflicts, explain_refusal
+from tako.cli.schemas import Schemas, explain_unknown, unknown_fields
 from tako.cli.session import DEFAULT_NAMESPACE, Session
 
 # `tako scale` is an order of the moment; the file says what is wanted, so apply takes its field back without asking.
@@ -173,9 +174,24 @@ def _check(session: Session, manifest: Manifest, force: bool) -> Checked:
         except RequestFailed as failed:
             if not forced and _only_scaled(failed):
                 continue
-            raise CommandFailed(explain_refusal(failed, manifest.source.where)) from failed
+            raise CommandFailed(_faults(session, manifest, failed)) from failed
         return Checked(manifest, live, wanted, forced)
     raise AssertionError("a forced apply has no conflicts to go round again for")
+
+
+def _faults(session: Session, manifest: Manifest, failed: RequestFailed) -> str:
+    where, client = manifest.source.where, session.client
+    unknown = unknown_fields(failed)
+    if not unknown:
+        return explain_refusal(failed, where, manifest.document)
+    schemas = Schemas(client, manifest.resource)
+    lines = [f"{where}: {explain_unknown(schemas, path)}" for path in unknown]
+    try:
+        # Unknown fields are refused before anything else is looked at; people want to hear all at once.
+        client.apply(manifest.resource, manifest.namespace, manifest.document, dry_run=True, force=True, strict=False)
+    except RequestFailed as more:
+        lines.append(explain_refusal(more, where, manifest.document))
+    return "\n".join(lines)
 
 
 def _only_scaled(failed: RequestFailed) -> bool:

@@ -31,6 +31,15 @@ class AppDirs:
         return self.root / "logs"
 
     @property
+    def current_log(self) -> Path:
+        """The lines of all instances and of Tako; the older ones are in `previous_log`."""
+        return self.logs / "current.log"
+
+    @property
+    def previous_log(self) -> Path:
+        return self.logs / "previous.log"
+
+    @property
     def spool(self) -> Path:
         """What instances print, as they print it, until it is in the log."""
         return self.logs / "spool"

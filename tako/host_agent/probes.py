@@ -1,6 +1,7 @@
 """Asking an instance whether it is well."""
 
 import asyncio
+import os
 from dataclasses import dataclass
 
 TOKEN_HEADER = "X-Tako-Internal-Token"
@@ -29,7 +30,8 @@ async def probe(port: int, host: str, path: str, token: str, timeout: float = 2.
     except TimeoutError:
         return Probe(False, f"{asked}: no connection within {timeout:g} s")
     except OSError as error:
-        return Probe(False, f"{asked}: {error.strerror or error}; does the app listen on the port it reported?")
+        why = os.strerror(error.errno).lower() if error.errno else str(error)
+        return Probe(False, f"{asked}: {why}; does the app listen on the port it reported?")
     try:
         async with asyncio.timeout(timeout):
             request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{TOKEN_HEADER}: {token}\r\nConnection: close\r\n\r\n"

@@ -13,7 +13,7 @@ from tako.host_agent.launch import LaunchOrder, launch
 from tako.host_agent.layout import Layout
 from tako.host_agent.records import InstanceRecord, Records, UnreadableRecord
 from tako.host_agent.running import NotReady, Running
-from tako.host_agent.spoolfiles import spool_file
+from tako.host_agent.spoolfiles import STREAMS, spool_file
 from tako.model.errors import RetryLater, TakoError
 from tako.model.names import InstanceId
 
@@ -55,9 +55,12 @@ class Processes:
         record = _record(order)
         # Before, so that a tako-server killed between here and the second write leaves nothing unknown.
         self._records.write(record)
+        stdout, stderr = (spool_file(dirs, order.id, stream) for stream in STREAMS)
         try:
-            launched = launch(order, spool_file(dirs, order.id, "out"), spool_file(dirs, order.id, "err"))
+            launched = launch(order, stdout, stderr)
         except TakoError:
+            stdout.unlink(missing_ok=True)
+            stderr.unlink(missing_ok=True)
             self._records.remove(record)
             raise
         pidfd = processes.open_pidfd(launched.pid)

@@ -35,5 +35,5 @@ def _tail(path: Path) -> list[str]:
     except FileNotFoundError:
         return []
     # What was logged and freed before that reads as NUL bytes.
-    lines = content.lstrip(b"\0").decode(errors="replace").splitlines()
+    lines = content.lstrip(b"\0").decode(errors="replace").split("\n")
     return [line.rstrip() for line in lines if line.strip()]

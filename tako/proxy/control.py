@@ -163,6 +163,14 @@ class ControlSocket:
         self._sock = opened
         asyncio.get_running_loop().add_reader(opened, self._accept)
 
+    def restore(self) -> None:
+        """Listen again when the file is gone, as after the data directory was deleted under a running server."""
+        if self._sock is not None and not self._path.exists():
+            asyncio.get_running_loop().remove_reader(self._sock)
+            self._sock.close()
+            self._sock = None
+            self.open()
+
     def close(self) -> None:
         """Stop listening. The file stays: a running proxy tries it again until the next server is there."""
         if self._sock is not None:

@@ -59,8 +59,10 @@ class ProxyProcess:
         """Start it in a session of its own: it outlives us on purpose."""
         argv = [str(binary), "--control", str(paths.control), "--state-dir", str(paths.directory)]
         argv += ["--threads", str(workers)]
-        _rotate(paths.log)
-        output = os.open(paths.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            output = _open_log(paths.log)
+        except OSError as error:
+            raise Refused(f"the proxy's log {paths.log} cannot be opened: {error.strerror}") from error
         try:
             pid = os.posix_spawn(
                 binary,
@@ -182,9 +184,8 @@ def start_ticks(pid: int) -> int | None:
     return None if state in "ZX" else int(rest[18])
 
 
-def _rotate(path: Path) -> None:
-    try:
-        if path.stat().st_size > MAX_LOG_BYTES:
-            path.replace(path.with_suffix(".previous.log"))
-    except FileNotFoundError:
-        pass
+def _open_log(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
+        path.replace(path.with_suffix(".previous.log"))
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -53,12 +53,17 @@ async def publish_status(world: World, app: DeploymentId) -> None:
     """Write the status that follows from what is seen now; what is wanted has not changed."""
     async with world.alone(APP, app.environment, app.app):
         doc = await world.find(APP, app.environment, app.app)
-        if doc is None:
-            return
+        if doc is None or not _is_current(doc):
+            return  # the pass over the new generation writes it, and nothing may claim to have seen that before
         version = doc.get("status", {}).get("wantedRelease")
         release = await world.find(RELEASE, app.environment, f"{app.app}-{version}") if version else None
         if release is not None:
             await _write_status(world, doc, ReleaseId(version), release, None)
+
+
+def _is_current(app: Doc) -> bool:
+    """Tell whether the spec as it is now has been reconciled at least once."""
+    return bool(app.get("status", {}).get("observedGeneration") == app["metadata"]["generation"])
 
 
 async def retire_app(world: World, namespace: str, name: str) -> None:

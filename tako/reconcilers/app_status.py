@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tako.host_agent.views import AppView, FailureView
+from tako.host_agent.views import AppView
 from tako.model.conditions import Told, condition_of, is_true, merge_conditions
 from tako.model.kinds.app import AppSpec
 from tako.model.names import ReleaseId
 from tako.model.routes import parse_pattern
 from tako.reconcilers.app_children import APP_LABEL
+from tako.reconcilers.explain import explain
 
 Doc = dict[str, Any]
-LINES_IN_A_MESSAGE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +64,6 @@ def url_of(pattern: str, https_port: int) -> str:
     return f"https://{route.host}{port}{(route.path or '/').removesuffix('*')}"
 
 
-def explain(failure: FailureView) -> str:
-    """Return what happened and the last lines the process printed."""
-    text = failure.reason
-    if failure.last_output:
-        lines = "\n".join(f"  {line}" for line in failure.last_output[-LINES_IN_A_MESSAGE:])
-        return f"{text} Its last output:\n{lines}"
-    return f"{text} It printed nothing."
-
-
 def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
     view = world.view
     if world.source_fault is not None:
@@ -91,7 +82,7 @@ def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
             "Ready", "False", "RolloutFailed", f"Release {version} was rolled back. {why}{_still_serving(view)}"
         )
     if view.failures and len(view.healthy) < spec.instances and view.last_failure and view.failures > 1:
-        again = f" Next try at {view.retry_at}." if view.retry_at else ""
+        again = f" It backs off: the next start is at {view.retry_at}." if view.retry_at else ""
         return Told("Ready", "False", _loop_reason(view), explain(view.last_failure) + again + _still_serving(view))
     return _progress(spec, version, view)
 
@@ -106,7 +97,8 @@ def _progress(spec: AppSpec, version: ReleaseId, view: AppView) -> Told:
         if view.failures and view.last_failure:
             return Told("Ready", "False", _loop_reason(view), explain(view.last_failure) + _still_serving(view))
         if view.settled is None:
-            return Told("Ready", "False", "Starting", f"Release {version} is starting its first instance.")
+            probed = next((f" {one.detail}." for one in view.instances if one.detail), "")
+            return Told("Ready", "False", "Starting", f"Release {version} is starting its first instance.{probed}")
         return Told(
             "Ready",
             "Unknown",

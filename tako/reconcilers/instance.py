@@ -9,6 +9,7 @@ from tako.model.conditions import Told, merge_conditions
 from tako.model.kinds import INSTANCE, InstanceState
 from tako.model.names import DeploymentId, InstanceId
 from tako.reconcilers.app_children import APP_LABEL, owner_reference
+from tako.reconcilers.explain import explain
 from tako.reconcilers.world import World
 
 Doc = dict[str, Any]
@@ -60,6 +61,7 @@ async def record_instances(world: World, app: DeploymentId, owner: Doc | None) -
             await world.write_status(INSTANCE, doc, living_status(doc, one, world.now()))
     for doc, one in plan.update:
         await world.write_status(INSTANCE, doc, living_status(doc, one, world.now()))
+    await _tell_failure(world, owner, world.agent.view(app).last_failure)
     for doc, failure in plan.fail:
         await world.write_status(INSTANCE, doc, failed_status(doc, failure, world.now()))
     for name in plan.remove:
@@ -74,6 +76,13 @@ async def remove_instance(world: World, namespace: str, name: str) -> None:
     app, instance = DeploymentId(doc["spec"]["app"], namespace), InstanceId(_id(doc))
     if world.agent.retire(app, instance):
         await world.agent.until_gone(app, instance)
+
+
+async def _tell_failure(world: World, owner: Doc | None, failure: FailureView | None) -> None:
+    """Record one event for each end of a process against our will; a process may end before it has a document."""
+    if owner is None or failure is None or not world.is_news(owner["metadata"]["uid"], failure.id + failure.at):
+        return
+    await world.tell(owner, "Warning", "InstanceFailed", explain(failure))
 
 
 def new_doc(owner: Doc, one: InstanceView) -> Doc:

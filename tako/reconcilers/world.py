@@ -33,6 +33,8 @@ class World:
     layout: Layout
     mirror: Mirror
     https_port: int
+    # What was told last about an object; after a restart the latest is told once more.
+    _told: dict[str, str] = field(default_factory=dict)
     # Copying two releases at once only makes both slower.
     _preparing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     _locks: dict[tuple[str, str, str], asyncio.Lock] = field(default_factory=dict)
@@ -83,6 +85,13 @@ class World:
     async def tell(self, doc: Doc, type_: str, reason: str, message: str) -> None:
         """Record an event about `doc`; `type_` is Normal or Warning."""
         await self.resources.event(doc, type_, reason, message)
+
+    def is_news(self, uid: str, what: str) -> bool:
+        """Say whether `what` is not what was told last about the object, and remember it."""
+        if self._told.get(uid) == what:
+            return False
+        self._told[uid] = what
+        return True
 
     async def digest(self, path: Path) -> str:
         """Return the digest of a source; Refused when it cannot be read."""

@@ -6,10 +6,13 @@ import os
 import signal
 import sys
 
+from tako.host_agent.layout import Layout
 from tako.server.host import Host
 from tako.server.settings import Settings
 
 log = logging.getLogger(__name__)
+
+DATA_DIR_SECONDS = 2.0
 
 
 async def serve_until_told(settings: Settings) -> None:
@@ -25,15 +28,27 @@ async def serve_until_told(settings: Settings) -> None:
     try:
         await host.start()
         log.info("tako-server serves on ports %d and %d", settings.http_port, settings.https_port)
+        watch = asyncio.create_task(_watch_data_dir(settings, told))
         reason = await told
+        watch.cancel()
+        if reason is signal.SIGUSR2:
+            log.error("%s was deleted while the server ran; everything is stopped and begun anew", settings.data_dir)
         if reason is not signal.SIGHUP:
             log.info("stopping on %s", reason.name)
             await host.stop_everything()
     finally:
         await host.close()
-    if reason is signal.SIGHUP:
+    if reason in (signal.SIGHUP, signal.SIGUSR2):
         log.info("starting anew")
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+async def _watch_data_dir(settings: Settings, told: asyncio.Future[signal.Signals]) -> None:
+    """Notice that somebody removed the directory we write to: what runs from it has no files any more."""
+    socket = Layout(settings.data_dir).api_socket
+    while socket.exists():  # noqa: ASYNC110 - nobody tells of it but the file system
+        await asyncio.sleep(DATA_DIR_SECONDS)
+    _tell(told, signal.SIGUSR2)
 
 
 def _tell(told: asyncio.Future[signal.Signals], number: signal.Signals) -> None:

@@ -169,6 +169,23 @@ def test_fields_the_schema_does_not_know_are_owned_by_nobody():
     assert owners(doc, ".spec.mian") == set()
 
 
+scraps = st.recursive(
+    st.none() | st.integers() | st.text("fk:.", max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["f:a", ".", "k:{", ""]), inner),
+    max_leaves=5,
+)
+ENTRIES = st.dictionaries(st.sampled_from(["manager", "operation", "fieldsV1", "time", "subresource"]), scraps)
+
+
+@given(scraps | st.lists(ENTRIES | scraps, max_size=3))
+def test_managers_that_a_client_made_up_harm_nobody(claimed):
+    doc = apply(None, app(main="a:b"), "one", False, SCHEMA, T1)
+    written = update(doc, {"metadata": {"managedFields": claimed}, "spec": {"main": "c:d"}}, "x")
+    assert without_managers(written) == app(main="c:d")
+    again = apply(written, app(main="e:f"), "one", True, SCHEMA, T3)
+    assert owners(again, ".spec.main") == {"one"}
+
+
 # --- laws ---------------------------------------------------------------------------------------------------------
 
 MANAGERS = st.sampled_from(["one", "two", "three"])

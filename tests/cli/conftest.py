@@ -35,6 +35,7 @@ class Server:
     def __init__(self, data_dir: Path, extensions: Sequence[Extension] = ()) -> None:
         self.data_dir = data_dir
         self.socket = data_dir / "api.sock"
+        self.client = Client.connect(self.socket)
         self.extensions = extensions
         self._loop = asyncio.new_event_loop()
         self._stop: asyncio.Event | None = None
@@ -47,12 +48,10 @@ class Server:
         return self
 
     def stop(self) -> None:
+        self.client.connection.close()
         if self._thread.is_alive() and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
-
-    def client(self) -> Client:
-        return Client.connect(self.socket)
 
     def _run(self) -> None:
         try:

@@ -52,3 +52,22 @@ def test_what_is_not_found_is_told_with_the_namespace_that_was_searched() -> Non
     status = {"code": 404, "reason": "NotFound", "message": 'apps.tako.sh "x" not found'}
     failed = RequestFailed(status, "/apis/tako.sh/v1/namespaces/production/apps/x?dryRun=All")
     assert explain_refusal(failed) == 'apps.tako.sh "x" not found in namespace production'
+
+
+@pytest.mark.parametrize(
+    ("field", "message", "told"),
+    [
+        ("spec.routes", 'must be of type array: "string"', 'spec.routes: given "x": must be of type array'),
+        ("spec.env.A", 'must be of type string: "integer"', "spec.env.A: given 1: must be of type string"),
+        ("spec.list[1]", 'must be of type string: "integer"', "spec.list[1]: given 7: must be of type string"),
+        (
+            "spec.gone",
+            'must be of type string: "integer"',
+            "spec.gone: given a value of type integer: must be of type string",
+        ),
+    ],
+)
+def test_of_a_wrong_type_the_value_is_told(field: str, message: str, told: str) -> None:
+    document = {"spec": {"routes": "x", "env": {"A": 1}, "list": ["a", 7]}}
+    cause = {"field": field, "message": f'Invalid value: "string": {field} in body {message}'}
+    assert explain_cause(cause, document) == told

@@ -184,7 +184,8 @@ async def test_a_lost_connection_is_taken_up_again(start_proxy: StartProxy) -> N
     first = proxy.push(content(active("a")))
     await proxy.settled(first)
     pid = proxy.seen.pid
-    member = proxy._members[pid or 0]
+    member = proxy._members.find(pid or 0)
+    assert member is not None
     assert member.connection is not None
     member.connection._lose("cut by the test")
     assert not proxy.seen.is_connected
@@ -219,6 +220,7 @@ async def test_a_new_build_that_does_not_come_up_changes_nothing(start_proxy: St
         await proxy.replace(tmp_path / "missing")
     assert proxy.seen.pid == pid
     await proxy.settled(proxy.push(content(active("b"))))
+    await kill_and_see_another(proxy)
 
 
 async def test_a_server_with_another_build_replaces_the_proxy_it_adopts(
@@ -299,6 +301,18 @@ async def test_a_proxy_whose_record_was_lost_is_found_again(start_proxy: StartPr
     second = await start_proxy(**ports)
     assert (second.http_port, second.https_port) == (ports["http"], ports["https"])
     await second.settled(second.push(content(active("a"))))
+
+
+async def test_a_data_directory_deleted_under_the_server_does_not_end_the_serving(
+    start_proxy: StartProxy, directory: Path
+) -> None:
+    proxy = await start_proxy()
+    await proxy.settled(proxy.push(content(active("a"))))
+    shutil.rmtree(directory)
+    await proxy.settled(proxy.push(content(active("b"))))
+    await kill_and_see_another(proxy)
+    await proxy.settled(proxy.push(content(active("c"))))
+    await until(lambda: instances_on_disk(directory) == ["c"])
 
 
 async def test_a_missing_binary_is_named_with_what_to_do(start_proxy: StartProxy, tmp_path: Path) -> None:

@@ -216,6 +216,30 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_cases_shared_with_python_are_decided_the_same() {
+        let file =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/routes.json");
+        let Ok(text) = std::fs::read_to_string(file) else {
+            // The crate can be built and tested outside the repository, without the Python side's files.
+            return;
+        };
+        let cases: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for case in cases.as_array().unwrap() {
+            let patterns = case["patterns"].as_array().unwrap().iter();
+            let patterns: Vec<&str> = patterns.map(|pattern| pattern.as_str().unwrap()).collect();
+            let router = router(&patterns);
+            for request in case["requests"].as_array().unwrap() {
+                let host = normal_host(request["host"].as_str().unwrap());
+                let path = request["path"].as_str().unwrap();
+                let path = path.split('?').next().unwrap();
+                let found = host.and_then(|host| router.find(&host, path).cloned());
+                let wins = request["wins"].as_str().map(same_claim);
+                assert_eq!(found.as_deref().map(same_claim), wins, "{case}");
+            }
+        }
+    }
+
     /// The rule as the specification words it: every matching route, ordered, the first one taken.
     fn by_the_book<'a>(patterns: &[&'a str], host: &str, path: &str) -> Option<&'a str> {
         let path = without_slash(path);
@@ -270,6 +294,8 @@ mod tests {
 
     fn same_claim(pattern: &str) -> String {
         let (host, path) = split(pattern);
+        let host = host.to_ascii_lowercase();
+        let host = host.strip_suffix('.').unwrap_or(&host);
         match path {
             None | Some("/*") => format!("{host}/*"),
             Some(path) => format!("{host}{}", without_slash(path)),

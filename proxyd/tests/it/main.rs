@@ -1,0 +1,13 @@
+//! The real binary, between real TLS clients and small real servers.
+
+// clippy's exception for tests covers test functions only, not what they are made of.
+#![allow(clippy::unwrap_used)]
+
+mod cold_start;
+mod control;
+mod forwarding;
+mod limits;
+mod never_stops;
+mod support;
+mod tls;
+mod upgrades;

@@ -1,0 +1,188 @@
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rustls::pki_types::CertificateDer;
+use tako_proxyd::control::messages::Down;
+
+use crate::support::client::Client;
+use crate::support::eventually;
+use crate::support::proxy::{HOST, Place, Proxy, active, draining};
+use crate::support::server::Server;
+use crate::support::upstream::{Then, Upstream};
+
+/// Clients that send one request after the other until stopped, reconnecting when told that a response was the last.
+struct Load {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Load {
+    fn start(addr: SocketAddr, trusted: &[CertificateDer<'static>], clients: usize) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let served = Arc::new(AtomicUsize::new(0));
+        let one = |_| {
+            let (stop, served, trusted) = (stop.clone(), served.clone(), trusted.to_vec());
+            std::thread::spawn(move || run(addr, &trusted, &stop, &served))
+        };
+        let clients = (0..clients).map(one).collect();
+        Self {
+            stop,
+            served,
+            clients,
+        }
+    }
+
+    fn until_more(&self, count: usize) {
+        let wanted = self.served.load(Ordering::SeqCst) + count;
+        eventually("requests are served", || {
+            self.served.load(Ordering::SeqCst) >= wanted
+        });
+    }
+
+    /// Stops; gives what went wrong.
+    fn failures(self) -> Vec<String> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap())
+            .collect()
+    }
+}
+
+fn run(
+    addr: SocketAddr,
+    trusted: &[CertificateDer<'static>],
+    stop: &AtomicBool,
+    served: &AtomicUsize,
+) -> Vec<String> {
+    let mut failures = Vec::new();
+    while !stop.load(Ordering::SeqCst) {
+        let mut client = match Client::try_tls(addr, HOST, trusted, rustls::DEFAULT_VERSIONS) {
+            Ok(client) => client,
+            Err(error) => {
+                failures.push(format!("connect: {error}"));
+                continue;
+            }
+        };
+        while !stop.load(Ordering::SeqCst) {
+            match client.try_get(HOST, "/") {
+                Ok(reply) if reply.status == 200 => {
+                    served.fetch_add(1, Ordering::SeqCst);
+                    if reply.header("connection") == Some("close") {
+                        break;
+                    }
+                }
+                Ok(reply) => failures.push(format!("status {}", reply.status)),
+                Err(error) => {
+                    failures.push(format!("request: {error}"));
+                    break;
+                }
+            }
+        }
+    }
+    failures
+}
+
+#[test]
+fn a_hundred_changes_of_the_table_cost_no_request() {
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let upstreams = [
+        Upstream::named("one"),
+        Upstream::named("two"),
+        Upstream::named("three"),
+    ];
+    let table = place.table(1, vec![active("0", upstreams[0].addr)]);
+    let proxy = place.serve(&table);
+    let (mut session, _) = server.accept();
+    session.welcome(&[]);
+    let load = Load::start(proxy.https, &proxy.place.trusted, 6);
+    for (turn, generation) in (2..102).enumerate() {
+        let (new, old) = ((turn + 1) % 3, turn % 3);
+        let endpoints = vec![
+            active(&new.to_string(), upstreams[new].addr),
+            draining(&old.to_string(), upstreams[old].addr),
+        ];
+        session.push(proxy.place.table(generation, endpoints));
+        load.until_more(5);
+    }
+    assert_eq!(load.failures(), Vec::<String>::new());
+}
+
+#[test]
+fn a_new_proxy_takes_over_without_losing_a_request() {
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let upstream = Upstream::named("one");
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    let sockets = [("https/0".to_owned(), &socket)];
+    let begin = || {
+        let process = place.start();
+        let (mut session, _) = server.accept();
+        session.welcome(&sockets);
+        (process, session)
+    };
+    let (mut process, mut session) = begin();
+    session.push(place.table(1, vec![active("one", upstream.addr)]));
+    let load = Load::start(addr, &place.trusted, 6);
+    for generation in 2..5 {
+        load.until_more(50);
+        let (new_process, mut new_session) = begin();
+        new_session.push(place.table(generation, vec![active("one", upstream.addr)]));
+        session.send(&Down::Shutdown { drain_ms: 10_000 });
+        assert!(process.exit().success());
+        (process, session) = (new_process, new_session);
+    }
+    assert_eq!(load.failures(), Vec::<String>::new());
+}
+
+#[test]
+fn on_sigterm_what_is_in_flight_is_finished_first() {
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::start(move |_, connection| {
+        released.lock().unwrap().recv().unwrap();
+        connection.ok("late");
+        Then::Stay
+    });
+    let mut proxy = Proxy::before(&upstream);
+    let mut idle = proxy.client();
+    let mut busy = proxy.client();
+    busy.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    eventually("the request is there", || upstream.requests() == 1);
+    proxy.process.terminate();
+    assert!(idle.is_closed());
+    assert!(proxy.process.has_exited().is_none());
+    release.send(()).unwrap();
+    let reply = busy.reply();
+    assert_eq!(
+        (reply.text(), reply.header("connection")),
+        ("late", Some("close"))
+    );
+    assert!(proxy.process.exit().success());
+}
+
+#[test]
+fn what_does_not_finish_is_cut_off_when_the_time_is_over() {
+    let upstream = Upstream::start(|_, connection| {
+        // Answers nothing until the proxy is gone.
+        let _ = std::io::copy(&mut connection.stream, &mut std::io::sink());
+        Then::Close
+    });
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let table = place.table(1, vec![active("one", upstream.addr)]);
+    let mut proxy = place.serve(&table);
+    let (mut session, _) = server.accept();
+    session.welcome(&[]);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    eventually("the request is there", || upstream.requests() == 1);
+    session.send(&Down::Shutdown { drain_ms: 100 });
+    assert!(proxy.process.exit().success());
+}
