@@ -44,6 +44,7 @@ def test_only_requests_in_flight_fail_when_one_of_three_instances_is_killed(host
     with Load(host.https_port, ["hello.localhost"], path="/?ms=20") as load:
         load.wait_for_requests(100)
         dead_at = kill([victim])
+        eventually("the dead one to be gone", lambda: victim not in host.healthy("hello").values())
         healed = host.await_healthy("hello", 3)
         load.wait_for_requests(200)
     late = [failure for failure in load.report.failures if failure.begun > dead_at]

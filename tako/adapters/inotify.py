@@ -13,6 +13,7 @@ from tako.model.errors import RetryLater
 MODIFY = 0x002
 MOVED_TO = 0x080
 CREATE = 0x100
+DELETE = 0x200
 _OVERFLOW = 0x4000
 _IGNORED = 0x8000
 _ONLY_DIRECTORIES = 0x0100_0000
@@ -23,7 +24,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One event. `watch` is None when events were lost: look at everything. `gone`: the directory was removed."""
+    """One event. `watch` is None when events were lost: look at everything. `gone`: what is named was
+    removed, or without a name the directory itself.
+    """
 
     watch: int | None
     name: str
@@ -59,7 +62,7 @@ class Inotify:
             watch, mask, _, length = _EVENT.unpack_from(content, offset)
             offset += _EVENT.size + length
             name = os.fsdecode(content[offset - length : offset].rstrip(b"\0"))
-            yield Change(None if mask & _OVERFLOW else watch, name, bool(mask & _IGNORED))
+            yield Change(None if mask & _OVERFLOW else watch, name, bool(mask & (_IGNORED | DELETE)))
 
     def close(self) -> None:
         os.close(self.fd)

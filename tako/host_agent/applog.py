@@ -152,13 +152,17 @@ class AppLogs:
     def _note_changes(self) -> None:
         for change in self._inotify.read():
             if change.watch is None:
-                for app, pump in self._pumps.items():
-                    self._guarded(app, pump.touched_all)
-            elif change.gone:
-                if app_gone := self._watches.pop(change.watch, None):
-                    self._release(app_gone)
-            elif pump_of := self._pumps.get(self._watches[change.watch]) if change.watch in self._watches else None:
-                pump_of.touched(change.name)
+                for app, one in self._pumps.items():
+                    self._guarded(app, one.touched_all)
+                continue
+            owner = self._watches.get(change.watch)
+            if owner is None:
+                continue  # an event of a directory that was removed
+            if change.gone:
+                if change.name in ("", self._layout.app(owner).spool.name):
+                    self._release(owner)
+            elif pump := self._pumps.get(owner):
+                pump.touched(change.name)
 
     def _open(self, app: DeploymentId) -> None:
         dirs = self._layout.app(app)
@@ -167,6 +171,8 @@ class AppLogs:
             dirs.make()
             # Watched before it is looked at: nothing can be printed between the two unnoticed.
             self._watches[self._inotify.add(dirs.spool, inotify.MODIFY)] = app
+            # A removed directory is not told of while a file of it is open, and ours are; its parent tells.
+            self._watches[self._inotify.add(dirs.logs, inotify.DELETE)] = app
             pump = self._pumps[app] = AppPump(dirs)
             pump.finish_forgotten()
             pump.touched_all()
@@ -181,7 +187,11 @@ class AppLogs:
         """The app's directory was removed; should it come back, `watch` begins anew."""
         if pump := self._pumps.pop(app, None):
             pump.close()
-        self._followed.discard(app)
+        self._watches = {watch: owner for watch, owner in self._watches.items() if owner != app}
+        if self._layout.app(app).spool.is_dir():
+            self._open(app)  # it has come back before we saw that it was gone
+        else:
+            self._followed.discard(app)
 
     def _stop(self) -> None:
         # An app that never stops printing must not keep us: the rest is where the next tako-server finds it.

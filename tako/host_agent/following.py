@@ -53,7 +53,7 @@ async def read_log(dirs: AppDirs, tail: int | None, *, follow: bool, accept: Acc
     reader = None
     try:
         # Watched before it is read: nothing can be written between the two unnoticed.
-        changes.add(dirs.logs, inotify.MODIFY | inotify.MOVED_TO | inotify.CREATE)
+        changes.add(dirs.logs, inotify.MODIFY | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE)
         lines, reader = await asyncio.to_thread(_existing, dirs, tail, accept)
         for line in lines:
             yield line
@@ -66,7 +66,7 @@ async def read_log(dirs: AppDirs, tail: int | None, *, follow: bool, accept: Acc
             rotated = _newer(dirs, reader)
             if rotated is None:
                 await _readable(changes.fd)
-                if any(change.gone for change in changes.read()):
+                if any(change.gone and change.name in ("", dirs.spool.name) for change in list(changes.read())):
                     return  # the app was removed
                 continue
             if reader is not None:

@@ -25,10 +25,10 @@ from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
 from tako.proxy.process import find_binary
 from tako.proxy.proxyd import Handlers, Proxy
-from tako.reconcilers.app import publish_status, reconcile_app, retire_app
+from tako.reconcilers.app import observe_app, reconcile_app, retire_app
 from tako.reconcilers.certificate import reconcile_certificate
 from tako.reconcilers.host import HostSeen, publish_host
-from tako.reconcilers.instance import record_instances, remove_instance
+from tako.reconcilers.instance import remove_instance
 from tako.reconcilers.mirror import MIRRORED, Mirror
 from tako.reconcilers.operator import Handler, Operator
 from tako.reconcilers.release import reconcile_release, remove_release
@@ -176,9 +176,7 @@ class Host:
         await reconcile_certificate(self.world, certificate.environment, certificate.app)
 
     async def _record(self, app: DeploymentId) -> None:
-        owner = await self.world.find(APP, app.environment, app.app)
-        await record_instances(self.world, app, owner)
-        await publish_status(self.world, app)
+        await observe_app(self.world, app)
 
     async def _publish_host(self, name: str) -> None:
         views = self.agent.views()
