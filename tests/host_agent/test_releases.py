@@ -154,20 +154,34 @@ OUTSIDE = [
         *((member("/".join(["d" * 247] * n), tarfile.DIRTYPE), b"") for n in range(1, 17)),
         *((member("/".join(["d" * 247] * n + ["l"]), tarfile.SYMTYPE, "d" * 247), b"") for n in range(16)),
         (member("/".join(["l"] * 16 + ["l" * 254]), tarfile.SYMTYPE, "../" * 16), b""),
-        (member("escape", tarfile.SYMTYPE, "/".join(["l"] * 16 + ["l" * 254]) + "/../../evil-dir"), b""),
+        (member("escape", tarfile.SYMTYPE, "/".join(["l"] * 16 + ["l" * 254]) + "/../../source"), b""),
         (member("escape/evil"), b"x"),
     ],
+    # A file that takes the place of a link is written to where the link leads.
+    [(member("link", tarfile.SYMTYPE, "nowhere"), b""), (member("link"), b"x")],
 ]
 
 
 @pytest.mark.parametrize(
     "members",
     OUTSIDE,
-    ids=["parent", "hidden parent", "through a link", "absolute link", "hard link", "device", "chain", "long chain"],
+    ids=[
+        "parent",
+        "hidden parent",
+        "through a link",
+        "absolute link",
+        "hard link",
+        "device",
+        "chain",
+        "long chain",
+        "over a link",
+    ],
 )
 async def test_an_archive_cannot_reach_outside_its_release(
     layout: Layout, tmp_path: Path, members: list[tuple[tarfile.TarInfo, bytes]]
 ) -> None:
+    (layout.data_dir / "source").mkdir()
+    (tmp_path / "source").mkdir()
     packed = archive(tmp_path / "evil.tar", members)
     with pytest.raises(Refused, match=r"evil\.tar"):
         await prepare(APP, spec(archive=packed), layout)
