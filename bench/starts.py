@@ -80,7 +80,7 @@ def _cold(host: Host) -> float:
 
 
 def _replace(host: Host, name: str) -> float:
-    (victim,) = host.healthy(name).values()
+    (victim,) = host.await_healthy(name, 1).values()
     dead_at = kill([victim])
     while True:
         try:

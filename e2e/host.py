@@ -42,7 +42,7 @@ def free_ports(count: int) -> list[int]:
 
 
 class Host:
-    """tako-server, everything it runs, and the two ways to talk to it: `tako(...)` and `client`."""
+    """tako-server, everything it runs, and the ways to talk to it."""
 
     def __init__(self, root: Path, isolation: str = "off") -> None:
         self.root, self.data_dir = root, root / "data"
@@ -64,6 +64,7 @@ class Host:
     def socket(self) -> Path:
         return self.data_dir / "api.sock"
 
+<<<<<<< HEAD
     @property
     def client(self) -> Client:
         """One client for all tests of the host; it opens its connection again after the server was killed."""
@@ -75,6 +76,13 @@ class Host:
         """Every document of a kind, in all environments."""
         items: list[dict[str, Any]] = self.client.list(group_resource)["items"]
         return items
+=======
+    def documents(self, group_resource: str) -> list[dict[str, Any]]:
+        """Every document of a resource, in all namespaces."""
+        with Client.connect(socket=self.socket) as client:
+            items: list[dict[str, Any]] = client.list(group_resource)["items"]
+            return items
+>>>>>>> repo
 
     @property
     def server(self) -> subprocess.Popen[bytes]:
@@ -99,8 +107,13 @@ class Host:
         code = self.server.poll()
         assert code is None, f"tako-server exited with {code}:\n{self.log_tail()}"
         try:
+<<<<<<< HEAD
             return bool(self.every("hosts.tako.sh"))
         except (OSError, RequestFailed, Unreachable):
+=======
+            return bool(self.documents("hosts.tako.sh"))
+        except (Unreachable, RequestFailed):
+>>>>>>> repo
             return False
 
     def kill_server(self) -> None:
@@ -182,8 +195,8 @@ class Host:
     # --- what is seen ----------------------------------------------------------------------------------------
 
     def app(self, name: str) -> dict[str, Any]:
-        document: dict[str, Any] = self.client.get("apps.tako.sh", "production", name)
-        return document
+        with Client.connect(socket=self.socket) as client:
+            return client.get("apps.tako.sh", "production", name)
 
     def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
         """A condition of an app; an empty one while it is not there."""
@@ -191,7 +204,11 @@ class Host:
         return next((each for each in conditions if each["type"] == kind), {})
 
     def instances(self, name: str | None = None) -> list[dict[str, Any]]:
+<<<<<<< HEAD
         found = self.every("instances.tako.sh")
+=======
+        found = self.documents("instances.tako.sh")
+>>>>>>> repo
         return [each for each in found if name in (None, each["spec"]["app"])]
 
     def healthy(self, name: str) -> dict[str, int]:

@@ -16,7 +16,9 @@ QUICK = {"settleSeconds": 0.2, "startupTimeoutSeconds": 2, "drainTimeoutSeconds"
         pytest.param("exit", r"exited with (code )?3", "cannot reach the database at db.invalid", id="exits at once"),
         pytest.param("hang", r"2 s", "waiting for a lock that nobody gives back", id="prints and hangs"),
         pytest.param("silent", r"port|fd 4", "silent", id="never reports its port"),
-        pytest.param("wrong-port", r"refused|port 1\b", "listens", id="reports a port nobody listens on"),
+        pytest.param(
+            "wrong-port", r"127\.0\.0\.1:1: Connect call failed", "listens", id="reports a port nobody listens on"
+        ),
         pytest.param("unwell", r"500", "listens", id="answers its health probe with 500"),
     ],
 )
@@ -35,21 +37,27 @@ def test_an_app_that_fails_is_not_ready_and_says_why(host: Host, mode: str, caus
     assert last_output in described
 
 
-def test_a_source_that_is_missing_is_named(host: Host) -> None:
+def test_a_source_that_is_missing_is_named_and_waited_for(host: Host) -> None:
     document = host.document("bad")
     document["spec"]["source"] = {"path": str(host.root / "nowhere")}
+<<<<<<< HEAD
     # `tako apply` warns and declares it all the same: the directory may come later, and its condition says so.
     applied = host.tako("apply", "-f", "-", stdin=yaml.safe_dump(document))
     assert str(host.root / "nowhere") in applied.stderr
+=======
+    said = host.tako("apply", "-f", "-", stdin=yaml.safe_dump(document)).stderr
+    assert f'given "{host.root / "nowhere"}"' in said
+>>>>>>> repo
     eventually("Ready=False", lambda: host.condition("bad").get("status") == "False")
     assert str(host.root / "nowhere") in host.condition("bad")["message"]
+    host.source("bad").rename(host.root / "nowhere")
+    host.await_healthy("bad", 1, timeout_seconds=40)
 
 
 def test_a_crash_loop_backs_off_and_says_so(host: Host) -> None:
     host.apply(host.document("bad", env={"MODE": "exit"}, rollout=QUICK), wait=False)
     eventually("several restarts", lambda: max((restarts(each) for each in host.instances("bad")), default=0) >= 3)
-    events = host.tako("events", "-n", "production").stdout
-    assert re.search(r"back.?off", events + host.condition("bad")["message"], re.IGNORECASE)
+    assert re.search(r"Next try at \d{4}-", host.condition("bad")["message"])
 
 
 def restarts(instance: dict[str, object]) -> int:
@@ -67,7 +75,7 @@ def test_a_corrected_app_becomes_ready(host: Host) -> None:
 
 def test_an_app_that_fails_does_not_disturb_its_neighbour(host: Host) -> None:
     host.apply(host.document("good", instances=2))
-    before = host.healthy("good")
+    before = host.await_healthy("good", 2)
     host.apply(host.document("bad", env={"MODE": "exit"}, rollout=QUICK), wait=False)
     eventually("Ready=False", lambda: host.condition("bad").get("status") == "False")
     assert host.healthy("good") == before

@@ -59,7 +59,11 @@ def test_a_deleted_data_directory_is_a_fresh_start(host: Host) -> None:
     host.kill_everything()
     shutil.rmtree(host.data_dir)
     host.start()
+<<<<<<< HEAD
     assert host.every("apps.tako.sh") == []
+=======
+    assert host.documents("apps.tako.sh") == []
+>>>>>>> repo
     host.apply(host.document("hello"))
     assert host.fetch("hello").json()["app"] == "hello"
 

@@ -19,7 +19,11 @@ def test_apply_says_of_each_document_what_became_of_it(host: Host) -> None:
     one, two = host.document("one"), host.document("two")
     file = write(host, one, two)
     assert host.tako("apply", "-f", file, "--dry-run").stdout.count("created") == 2
+<<<<<<< HEAD
     assert host.every("apps.tako.sh") == []
+=======
+    assert host.documents("apps.tako.sh") == []
+>>>>>>> repo
     assert host.tako("apply", "-f", file, "--wait").stdout.count("created") == 2
     write(host, one, host.document("two", instances=2))
     again = host.tako("apply", "-f", file, "--wait").stdout.splitlines()
@@ -87,7 +91,7 @@ def test_describe_events_and_explain_speak_to_a_person(host: Host) -> None:
 
 def test_logs_show_what_the_instances_print_and_follow_it(host: Host) -> None:
     host.apply(host.document("hello"))
-    (name,) = host.healthy("hello")
+    (name,) = host.await_healthy("hello", 1)
     eventually("the boot line", lambda: f"hello {name} listens" in logs(host))
     following = subprocess.Popen(
         [str(BIN / "tako"), "logs", "app/hello", "-n", "production", "-f"],
@@ -118,7 +122,11 @@ def test_delete_takes_the_processes_and_the_route_with_it(host: Host) -> None:
     eventually("nothing of hello", lambda: not host.instances("hello") and not host.orphans())
     assert host.fetch("hello").status == 404
     for kind in ("apps", "releases", "routes"):
+<<<<<<< HEAD
         assert host.every(f"{kind}.tako.sh") == []
+=======
+        assert host.documents(f"{kind}.tako.sh") == []
+>>>>>>> repo
 
 
 def test_drift_is_empty_when_all_is_as_declared_and_tells_what_is_not(host: Host) -> None:

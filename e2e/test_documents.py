@@ -35,7 +35,11 @@ def test_a_fault_in_a_field_is_named_and_nothing_is_changed(host: Host, spec: di
     assert refused.returncode != 0
     for wanted in ("faulty.yaml", "document 2", *said):
         assert wanted in refused.stderr, refused.stderr
+<<<<<<< HEAD
     assert {app["metadata"]["name"] for app in host.every("apps.tako.sh")} == {"taken"}
+=======
+    assert {app["metadata"]["name"] for app in host.documents("apps.tako.sh")} == {"taken"}
+>>>>>>> repo
 
 
 def test_a_name_that_is_too_long_is_refused_with_the_limit(host: Host) -> None:

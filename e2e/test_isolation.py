@@ -37,7 +37,7 @@ def test_each_app_runs_as_its_own_user_with_fewer_rights_than_the_server(isolati
     isolating.apply(isolating.document("one", start=start), isolating.document("two", start=start))
     seen = []
     for name in ("one", "two"):
-        (pid,) = isolating.healthy(name).values()
+        (pid,) = isolating.await_healthy(name, 1).values()
         seen.append(status_of(pid))
         limits = Path(f"/proc/{pid}/limits").read_text()
         assert "4096" in next(line for line in limits.splitlines() if line.startswith("Max open files"))
@@ -51,7 +51,11 @@ def test_each_app_runs_as_its_own_user_with_fewer_rights_than_the_server(isolati
 
 def test_the_host_says_which_isolation_it_has_and_which_it_lacks(host: Host) -> None:
     def isolation() -> dict[str, str]:
+<<<<<<< HEAD
         (document,) = host.every("hosts.tako.sh")
+=======
+        (document,) = host.documents("hosts.tako.sh")
+>>>>>>> repo
         conditions = document.get("status", {}).get("conditions") or []
         return next((each for each in conditions if each["type"] == "Isolation"), {})
 

@@ -13,7 +13,7 @@ MOMENTS = random.Random(20).choices([0.1, 0.3, 0.6, 1.0, 1.5], k=20)
 
 def test_visitors_do_not_notice_that_tako_server_was_killed_twenty_times(host: Host) -> None:
     host.apply(host.document("hello", instances=2), host.document("world", instances=1))
-    before = {name: host.healthy(name) for name in ("hello", "world")}
+    before = {"hello": host.await_healthy("hello", 2), "world": host.await_healthy("world", 1)}
     with Load(host.https_port, ["hello.localhost", "world.localhost"]) as load:
         for moment in MOMENTS:
             host.kill_server()
@@ -33,13 +33,17 @@ def test_a_killed_server_comes_back_to_the_documents_it_had_acknowledged(host: H
         host.apply(host.document(f"app{number}", instances=0), wait=False)
     host.kill_server()
     host.start()
+<<<<<<< HEAD
     names = {app["metadata"]["name"] for app in host.every("apps.tako.sh")}
+=======
+    names = {app["metadata"]["name"] for app in host.documents("apps.tako.sh")}
+>>>>>>> repo
     assert names == {f"app{number}" for number in range(10)}
 
 
 def test_only_requests_in_flight_fail_when_one_of_three_instances_is_killed(host: Host) -> None:
     host.apply(host.document("hello", instances=3, maxInstances=6))
-    before = host.healthy("hello")
+    before = host.await_healthy("hello", 3)
     victim = next(iter(before.values()))
     with Load(host.https_port, ["hello.localhost"], path="/?ms=20") as load:
         load.wait_for_requests(100)
@@ -56,7 +60,7 @@ def test_only_requests_in_flight_fail_when_one_of_three_instances_is_killed(host
 
 def test_no_connection_is_refused_when_the_proxy_is_killed(host: Host) -> None:
     host.apply(host.document("hello", instances=2))
-    before = host.healthy("hello")
+    before = host.await_healthy("hello", 2)
     with Load(host.https_port, ["hello.localhost"]) as load:
         for _ in range(5):
             load.wait_for_requests(100)
@@ -73,7 +77,7 @@ def test_no_connection_is_refused_when_the_proxy_is_killed(host: Host) -> None:
 def test_everything_comes_back_when_the_server_alone_is_started_after_a_power_cut(host: Host) -> None:
     names = ["one", "two", "three", "four"]
     host.apply(*(host.document(name, instances=2) for name in names))
-    before = {pid for name in names for pid in host.healthy(name).values()}
+    before = {pid for name in names for pid in host.await_healthy(name, 2).values()}
     host.kill_everything()
     assert processes_of(host.data_dir) == set()
     host.start()

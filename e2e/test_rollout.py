@@ -10,7 +10,7 @@ def serves(host: Host, name: str, release: str) -> bool:
 
 def test_a_rolling_update_of_three_instances_fails_no_request(host: Host) -> None:
     host.apply(host.document("hello", instances=3, maxInstances=6))
-    before = host.healthy("hello")
+    before = host.await_healthy("hello", 3)
     with Load(host.https_port, ["hello.localhost"], path="/?ms=10") as load:
         for release in ("2", "3"):
             host.apply(host.document("hello", instances=3, maxInstances=6, env={"RELEASE": release}))
@@ -40,7 +40,7 @@ def test_changed_files_make_a_new_release(host: Host) -> None:
 def test_applying_the_same_document_again_starts_nothing(host: Host) -> None:
     document = host.document("hello", instances=2)
     host.apply(document)
-    before, version = host.healthy("hello"), host.app("hello")["metadata"]["resourceVersion"]
+    before, version = host.await_healthy("hello", 2), host.app("hello")["metadata"]["resourceVersion"]
     assert "unchanged" in host.apply(document)
     assert host.healthy("hello") == before
     assert host.app("hello")["metadata"]["resourceVersion"] == version
@@ -48,7 +48,7 @@ def test_applying_the_same_document_again_starts_nothing(host: Host) -> None:
 
 def test_a_release_that_crashes_on_boot_leaves_the_old_one_serving_and_says_why(host: Host) -> None:
     host.apply(host.document("hello", instances=3, maxInstances=6))
-    before = host.healthy("hello")
+    before = host.await_healthy("hello", 3)
     with Load(host.https_port, ["hello.localhost"]) as load:
         host.apply(host.document("hello", instances=3, maxInstances=6, env={"MODE": "exit"}), wait=False)
         said = eventually("a condition that says why", lambda: why(host, "hello"))
@@ -70,7 +70,7 @@ def why(host: Host, name: str) -> str:
 
 def test_a_release_that_is_unwell_never_takes_a_request(host: Host) -> None:
     host.apply(host.document("hello", instances=2, maxInstances=4))
-    before = host.healthy("hello")
+    before = host.await_healthy("hello", 2)
     with Load(host.https_port, ["hello.localhost"]) as load:
         host.apply(
             host.document("hello", instances=2, maxInstances=4, env={"MODE": "unwell", "RELEASE": "2"}), wait=False

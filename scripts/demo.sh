@@ -9,6 +9,9 @@ https_port=${HTTPS_PORT:-8443}
 export TAKO_API_SOCKET="$data_dir/api.sock"
 export PATH="$PWD/.venv/bin:$PATH"
 
+declared=()
+for file in examples/*/app.yaml; do declared+=(-f "$file"); done
+
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 show() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
 
@@ -78,13 +81,13 @@ main() {
     scripts/setup.sh
     mkdir -p "$data_dir"
     say "preparing the examples"
-    examples/prepare.sh "$data_dir"
+    PYTHON="$PWD/.venv/bin/python" examples/prepare.sh "$data_dir"
 
     say "starting tako-server, data under ${data_dir#"$PWD"/}"
     start_server
 
     say "declaring the applications"
-    show tako apply -f examples/ --wait
+    show tako apply "${declared[@]}" --wait
     echo
     show tako get apps -A
 
@@ -111,7 +114,7 @@ main() {
   tako logs app/$app -n production -f
   tako drift
   tako kubeconfig > k && kubectl --kubeconfig k get apps -A
-  tako delete -f examples/                 # or edit one, and tako apply -f it again
+  tako delete -f examples/bun/app.yaml     # or edit one, and tako apply -f it again
 
   make stop                                # stops the server and everything it runs
 NEXT

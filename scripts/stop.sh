@@ -5,8 +5,8 @@ cd "$(dirname "$0")/.."
 
 data_dir=$(realpath -m "${DATA_DIR:-.demo}")
 
-# Instances and the proxy outlive a server on purpose, so each process is looked up by the one thing
-# that is theirs alone: a working directory or an argument below the data directory.
+# A server that is told to stop stops its applications too. When it was killed instead, they go on, on purpose:
+# so they are looked up by what is theirs alone, a working directory or an argument below the data directory.
 mine() {
     local dir pid
     for dir in /proc/[0-9]*; do
@@ -25,12 +25,12 @@ signal() { # signal NAME: true when there was anybody to send it to
     [ "${#pids[@]}" -gt 0 ] && kill "-$1" "${pids[@]}" 2>/dev/null
 }
 
-stop_server() { # first, or it would start again what is stopped next
+stop_server() {
     local pid
     pid=$(cat "$data_dir/server.pid" 2>/dev/null) || return 0
     grep -qz tako-server "/proc/$pid/cmdline" 2>/dev/null || return 0
     kill "$pid" 2>/dev/null || return 0
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         kill -0 "$pid" 2>/dev/null || return 0
         sleep 0.1
     done

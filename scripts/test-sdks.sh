@@ -3,6 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+echo "== sdks/python"
+(cd sdks/python && ../../.venv/bin/mypy && ../../.venv/bin/python -m pytest)
+
 echo "== sdks/javascript"
 cd sdks/javascript
 # npm ci deletes and copies everything again; the lock file's copy tells whether there is a need.
@@ -11,5 +14,4 @@ if ! cmp -s package-lock.json node_modules/.installed-lock; then
     cp package-lock.json node_modules/.installed-lock
 fi
 npm run --silent lint
-npm run --silent build
 npm test --silent

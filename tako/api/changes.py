@@ -15,7 +15,7 @@ from tako.api.errors import ApiError, already_exists, bad_request, changed_meanw
 from tako.api.objectmeta import metadata_faults
 from tako.api.options import ANY, DEFAULT, Options, Preconditions
 from tako.api.patch import same
-from tako.api.registry import Registry, Resource
+from tako.api.registry import CRDS, Registry, Resource
 from tako.api.store import Store
 from tako.model.errors import FieldError
 
@@ -124,6 +124,7 @@ class Changes:
             await self._store(live, {**live.read(), "spec": {"finalizers": []}}, dry_run=False)
 
     async def _create(self, resource: Resource, key: Key, proposed: Document, options: Options) -> Outcome:
+        self._refuse_while_undefining(resource)
         now = self.now()
         proposed, warnings = _pruned(resource, proposed, options)
         doc = lifecycle.created(resource.schema.default(proposed), resource, now)
@@ -222,6 +223,16 @@ class Changes:
                 errors = rule(old, new, self._documents)
         if errors:
             raise invalid(resource.kind, resource.group, new["metadata"]["name"], errors)
+
+    def _refuse_while_undefining(self, resource: Resource) -> None:
+        """Keep the collector from a race: what is made after it looked would stay without a kind."""
+        definition = self.store.latest(Key(CRDS, "", resource.group_resource))
+        if definition is not None and definition.deleting:
+            raise ApiError(
+                405,
+                "MethodNotAllowed",
+                f"create not allowed while custom resource definition {resource.group_resource} is terminating",
+            )
 
     def _documents(self, group_resource: str) -> list[Document]:
         return [entry.read() for entry in self.store.latest_entries(group_resource)]

@@ -8,13 +8,13 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tako.api.entries import Change, ChangeType, Entry, Key, entry_of
 from tako.api.errors import DiskFull
-from tako.model.errors import Refused, TakoError
+from tako.model.errors import TakoError
 
 # Enough for a watcher to be away for a moment; whoever was away longer lists again.
 LOG_LENGTH = 1000
@@ -33,10 +33,6 @@ CREATE TABLE IF NOT EXISTS log(
 CREATE TABLE IF NOT EXISTS side(uid TEXT NOT NULL, key TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY(uid, key));
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL);
 """
-
-
-class StoreDamaged(Refused):
-    """The file cannot be read and there is nothing to restore it from."""
 
 
 class StoreFailed(TakoError):
@@ -81,7 +77,7 @@ class Database:
                 self._rebuild(f"{self.path} was deleted or replaced while the server was running")
             self._transaction(batch)
         except sqlite3.DatabaseError as error:
-            if _is_damage(error):
+            if is_damage(error):
                 self._rebuild(f"{self.path} was damaged while the server was running ({error})")
                 self._retry(batch)
             else:
@@ -94,15 +90,15 @@ class Database:
         """Copy everything to the snapshot file, from which a damaged database is restored."""
         partial = self.snapshot_path.with_suffix(".partial")
         partial.unlink(missing_ok=True)
+        create_private(partial)
         try:
             self._connection.execute("VACUUM INTO ?", (str(partial),))
         except sqlite3.DatabaseError as error:
             partial.unlink(missing_ok=True)
             raise self._failure(error) from error
-        partial.chmod(0o600)
-        _sync(partial)
+        sync(partial)
         partial.replace(self.snapshot_path)
-        _sync(self.path.parent)
+        sync(self.path.parent)
 
     def close(self) -> None:
         self._connection.close()
@@ -218,9 +214,9 @@ class Database:
         self.notice = f"{reason}: it was written anew from memory, nothing is lost{kept}"
 
     def _failure(self, error: sqlite3.DatabaseError) -> TakoError:
-        if error.sqlite_errorname.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):
+        if _name_of(error).startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_SHMSIZE")):
             return DiskFull(str(self.path.parent))
-        return StoreFailed(f"{self.path} could not be written ({error.sqlite_errorname}: {error})")
+        return StoreFailed(f"{self.path} could not be written ({_name_of(error)}: {error})")
 
 
 _PUT = (
@@ -230,31 +226,24 @@ _PUT = (
 _PUT_SIDE = "INSERT INTO side VALUES(?, ?, ?) ON CONFLICT(uid, key) DO UPDATE SET data = excluded.data"
 
 
-def open_database(path: Path) -> Database:
-    """Open the database, restoring it from its snapshot when it is missing or damaged; `notice` says what was done."""
-    snapshot = path.with_suffix(".snapshot.sqlite")
-    if not path.exists() and not snapshot.exists():
-        return _opened(path)
-    if not path.exists():
-        return _restored(path, snapshot, f"{path} is missing")
-    try:
-        return _opened(path)
-    except (sqlite3.DatabaseError, ValueError, KeyError) as error:
-        if isinstance(error, sqlite3.DatabaseError) and not _is_damage(error):
-            raise StoreFailed(f"{path} cannot be opened: {error}") from error
-        return _restored(path, snapshot, f"{path} is damaged ({error})")
-
-
 def connect(path: Path) -> sqlite3.Connection:
     """Open a connection with the durability that an acknowledged write is promised."""
-    # 0600 before the first byte: secrets are in it.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    create_private(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    # Nobody else may have the file (the server's lock says so), and without the shared index file that others would
+    # need, a server can start and serve reads on a full disk.
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):  # later it has no effect, but needs space
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA journal_size_limit=16777216")
     return connection
+
+
+def create_private(path: Path) -> None:
+    """Make the file, empty, before its first byte comes: secrets will be in it."""
+    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def set_aside(path: Path) -> Path | None:
@@ -271,7 +260,8 @@ def set_aside(path: Path) -> Path | None:
     return aside if existed else None
 
 
-def _opened(path: Path) -> Database:
+def open_file(path: Path) -> Database:
+    """Open, check and read the file; a damaged one raises sqlite3.DatabaseError, ValueError or KeyError."""
     connection = connect(path)
     try:
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -283,32 +273,6 @@ def _opened(path: Path) -> Database:
     except BaseException:
         connection.close()
         raise
-    return database
-
-
-def _restored(path: Path, snapshot: Path, fault: str) -> Database:
-    way_out = (
-        f"Put a backup of it in place, or move {path} and {snapshot} (and the -wal and -shm files) away to start with "
-        "nothing declared, and apply your documents again."
-    )
-    if not snapshot.exists():
-        raise StoreDamaged(f"{fault} and there is no snapshot to restore. {way_out}")
-    trial = path.with_suffix(".restore")
-    trial.write_bytes(snapshot.read_bytes())
-    try:
-        _opened(trial).close()
-    except (sqlite3.DatabaseError, ValueError, KeyError) as error:
-        raise StoreDamaged(f"{fault} and its snapshot {snapshot} is damaged too ({error}). {way_out}") from error
-    finally:
-        for suffix in ("-wal", "-shm"):
-            trial.with_name(trial.name + suffix).unlink(missing_ok=True)
-    aside = set_aside(path)
-    trial.rename(path)
-    database = _opened(path)
-    database.jump()
-    taken = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(snapshot.stat().st_mtime))
-    kept = f", and the damaged file is kept as {aside}" if aside else ""
-    database.notice = f"{fault}: restored from the snapshot of {taken}; later changes must be applied again{kept}"
     return database
 
 
@@ -330,8 +294,8 @@ def _execute(connection: sqlite3.Connection, write: Write) -> None:
     )
 
 
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return error.sqlite_errorname.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ"))
+def is_damage(error: sqlite3.DatabaseError) -> bool:
+    return _name_of(error).startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ"))
 
 
 def _inode(path: Path) -> int:
@@ -341,7 +305,8 @@ def _inode(path: Path) -> int:
         return 0
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have the file, or the names in the directory, survive a loss of power."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -349,9 +314,6 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def group_by_resource(entries: Iterable[Entry]) -> dict[str, dict[Key, Entry]]:
-    """Arrange entries by the resource they belong to."""
-    grouped: dict[str, dict[Key, Entry]] = {}
-    for entry in entries:
-        grouped.setdefault(entry.key.group_resource, {})[entry.key] = entry
-    return grouped
+def _name_of(error: sqlite3.Error) -> str:
+    """Return SQLite's name of the error; a misuse on our side has none."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tako.api.changes import Changes, Document
 from tako.api.entries import Change, ChangeType, Key
+from tako.api.errors import DiskFull
 from tako.api.registry import CRDS
 
 
@@ -33,10 +34,14 @@ class Definitions:
         for crd in crds:
             name = crd["metadata"]["name"]
             self._changes.protected.discard(f"{CRDS}/{name}")
-            if self._changes.store.latest(Key(CRDS, "", name)) is None:
-                await self._changes.create(resource, "", crd)
-            else:
-                await self._changes.update(resource, "", name, _with_spec(crd["spec"]))
+            try:
+                if self._changes.store.latest(Key(CRDS, "", name)) is None:
+                    await self._changes.create(resource, "", crd)
+                else:
+                    await self._changes.update(resource, "", name, _with_spec(crd["spec"]))
+            except DiskFull:
+                # What is declared must be served and readable all the same; it is stored with a later start.
+                self._changes.registry.replace(crd)
             self._changes.protected.add(f"{CRDS}/{name}")
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from tako.api.errors import bad_request
+
 Document = dict[str, Any]
 
 
@@ -73,7 +75,11 @@ def watch_line(change_type: str, raw: bytes) -> bytes:
 
 
 def encode(document: Document) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+    """Return the bytes of a document; 400 for what JSON can say but no client could read back."""
+    try:
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:  # an infinite number, half of a surrogate pair
+        raise bad_request(f"the document has a value that cannot be stored: {error}") from error
 
 
 def entry_of(key: Key, document: Document, raw: bytes | None = None) -> Entry:

@@ -6,7 +6,7 @@ collector that was away misses nothing: it looks at everything when it starts.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tako.api.builtin import NAMESPACES
@@ -21,7 +21,7 @@ from tako.api.registry import CRDS
 
 Document = dict[str, Any]
 _log = logging.getLogger(__name__)
-_RETRY_SECONDS = 2.0
+_RETRY_SECONDS = 0.5
 
 
 class Collector:
@@ -67,17 +67,16 @@ class Collector:
         try:
             await self._examine(key)
         except ApiError as error:
-            if error.code in (404, 409):
-                self._look_at([key])  # it changed under us; the newer state decides
-            else:
-                await self._postpone(key, error)
+            # 403: what the server needs stays, whatever owns it. 404: gone, and its going is told on its own.
+            if error.code not in (403, 404):
+                self._postpone(key, error)
         except StoreFailed as error:
-            await self._postpone(key, error)
+            self._postpone(key, error)
 
-    async def _postpone(self, key: Key, error: Exception) -> None:
-        _log.warning("collecting %s/%s in %r is postponed: %s", key.group_resource, key.name, key.namespace, error)
-        self._look_at([key])
-        await asyncio.sleep(_RETRY_SECONDS)
+    def _postpone(self, key: Key, error: Exception) -> None:
+        """Look again later; at once could be for ever, for what is being committed is seen only when this waits."""
+        _log.info("collecting %s/%s in %r is postponed: %s", key.group_resource, key.name, key.namespace, error)
+        asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._look_at, [key])
 
     async def _examine(self, key: Key) -> None:
         entry = self._store.get(key)
@@ -153,7 +152,7 @@ class Collector:
 
         await self._changes.update(self._changes.registry.stored(key.group_resource), key.namespace, key.name, without)
 
-    async def _strip_owners(self, key: Key, unwanted: Any) -> None:
+    async def _strip_owners(self, key: Key, unwanted: Callable[[str], bool]) -> None:
         def without(doc: Document) -> Document:
             kept = [owner for owner in doc["metadata"].get("ownerReferences", ()) if not unwanted(owner["uid"])]
             return {**doc, "metadata": {**doc["metadata"], "ownerReferences": kept}}

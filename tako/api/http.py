@@ -16,7 +16,7 @@ from tako.api import discovery
 from tako.api.changes import Document, Outcome
 from tako.api.entries import Entry, Key, encode
 from tako.api.errors import ApiError, bad_request, not_found, unknown_path
-from tako.api.http_request import Target, accepted_form, body_of, flag, number, options_of, target_of
+from tako.api.http_request import NESTED_TOO_DEEPLY, Target, accepted_form, body_of, flag, number, options_of, target_of
 from tako.api.http_watch import stream_watch
 from tako.api.options import Options, Preconditions
 from tako.api.patch import PatchInvalid, json_patch, merge_patch
@@ -68,6 +68,8 @@ class Http:
             return failure(ApiError(error.code, reason, str(error)))
         except SelectorInvalid as error:
             return failure(bad_request(str(error)))
+        except RecursionError:
+            return failure(bad_request(NESTED_TOO_DEEPLY))
         except TakoError as error:
             return failure(ApiError(500, "InternalError", str(error)))
 

@@ -12,6 +12,7 @@ from tako.api.options import Options
 from tako.api.protobuf import CONTENT_TYPE, ProtobufInvalid, decode
 from tako.api.registry import Registry, Resource
 
+NESTED_TOO_DEEPLY = "the body is nested too deeply"
 _NAMESPACE_PARTS = ("status", "finalize")
 
 
@@ -80,7 +81,10 @@ def number(request: web.BaseRequest, name: str) -> int | None:
 
 async def body_of(request: web.BaseRequest, strict: bool = False) -> Any:
     """Read the body: JSON, or YAML as `application/yaml` and apply patches may be."""
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise ApiError(413, "RequestEntityTooLarge", "the body is larger than 3 MiB") from error
     if request.content_type == CONTENT_TYPE:
         try:
             return decode(raw)
@@ -90,12 +94,14 @@ async def body_of(request: web.BaseRequest, strict: bool = False) -> Any:
         return None
     try:
         return json.loads(raw, object_pairs_hook=_without_duplicates if strict else None)
+    except RecursionError as error:
+        raise bad_request(NESTED_TOO_DEEPLY) from error
     except ValueError as error:
         if "yaml" not in request.content_type:
             raise bad_request(f"the body is not valid JSON: {error}") from error
     try:
         return json.loads(json.dumps(yaml.safe_load(raw), default=str))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise bad_request(f"the body is not valid YAML: {error}") from error
 
 

@@ -131,8 +131,10 @@ class ApiServer:
                 await changes.create(changes.registry.stored(NAMESPACES), "", builtin_rules.new_namespace(name))
         # What is always there again would only seem to have been deleted.
         changes.protected.add(f"{NAMESPACES}/default")
-        for job in (collector.run(), expiry.run()):
-            self._tasks.append(asyncio.create_task(job))
+        for name, job in (("collector", collector.run()), ("event expiry", expiry.run())):
+            task = asyncio.create_task(job, name=name)
+            task.add_done_callback(_tell_of_bug)
+            self._tasks.append(task)
 
     async def _runner(self) -> web.AppRunner:
         application = web.Application(middlewares=[authentication(self.credentials.token)], client_max_size=_BODY_LIMIT)
@@ -146,3 +148,9 @@ class ApiServer:
         await runner.setup()
         self._runners.append(runner)
         return runner
+
+
+def _tell_of_bug(task: asyncio.Task[None]) -> None:
+    """These tasks end only by cancellation."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("the %s ended; it starts again with the server", task.get_name(), exc_info=error)

@@ -1,5 +1,6 @@
 """Where the API listens, and the lock that lets only one server have a data directory."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -27,8 +28,8 @@ class DirectoryLock:
                 f"another tako-server (pid {holder or 'unknown'}) is running on {path.parent}; "
                 "stop it, or use another --data-dir"
             ) from None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        with contextlib.suppress(OSError):  # on a full disk; the pid is only for the message above
+            os.pwrite(self._file, str(os.getpid()).ljust(20).encode(), 0)
 
     def release(self) -> None:
         os.close(self._file)
@@ -44,8 +45,7 @@ def unix_listener(path: Path) -> socket.socket:
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(os.fspath(path))
-        # Everybody may connect: who is let in is decided by the peer's uid, which nobody can claim falsely.
-        path.chmod(0o666)
+        path.chmod(0o600)
         listener.listen(BACKLOG)
     except BaseException:
         listener.close()

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tako.api.database import Database, SideValue, group_by_resource, open_database
+from tako.api.database import Database, SideValue
 from tako.api.entries import Change, ChangeType, Entry, Key
 from tako.api.feed import Feed
+from tako.api.recovery import open_database
 from tako.api.writer import SNAPSHOT_DELAY_SECONDS, Order, Writer
 from tako.model.errors import TakoError
 
@@ -22,7 +23,9 @@ class Store:
 
     def __init__(self, database: Database, snapshot_delay: float = SNAPSHOT_DELAY_SECONDS) -> None:
         self._database = database
-        self._view = group_by_resource(database.entries.values())
+        self._view: dict[str, dict[Key, Entry]] = {}
+        for key, entry in database.entries.items():
+            self._view.setdefault(key.group_resource, {})[key] = entry
         self._pending: dict[Key, Change] = {}
         self._waiting: dict[int, asyncio.Future[None]] = {}
         self._next = database.revision

@@ -18,7 +18,7 @@ def advise(family: "Family", *, source_exists: bool) -> list[str]:
     routes, ready = _routes(family), condition(family.app, "Ready") or {}
     if ready.get("status") == "True":
         return routes
-    told = [*_source(family.app, source_exists), *_release(family), *_process(family), *_health(family)]
+    told = _source(family.app, source_exists) or [*_release(family), *_process(family), *_health(family)]
     if not told and ready.get("reason") in PASSING:
         name, namespace = _name(family.app)
         told = [f"Nothing yet. `tako wait app/{name} -n {namespace} --for=condition=Ready` returns when it is ready."]
@@ -63,13 +63,12 @@ def _routes(family: "Family") -> list[str]:
 
 def _process(family: "Family") -> list[str]:
     ended = [(instance.get("status") or {}).get("exit") for instance in family.instances]
-    failed = [each for each in ended if each and (each.get("code") or each.get("signal"))]
     error = (family.app.get("status") or {}).get("lastError") or ""
     if not any(ended) and not error:
         return []
     name, namespace = _name(family.app)
     told = []
-    if not failed and "port" in error + (condition(family.app, "Ready") or {}).get("message", ""):
+    if "did not report a port" in error or any(each and each.get("code") == 0 for each in ended):
         told.append(
             "The process must write its port and a newline to file descriptor 4 once it listens. The runtimes "
             "python-asgi, python-wsgi, node and bun do that; a program named by spec.start does it itself."

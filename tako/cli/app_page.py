@@ -72,7 +72,7 @@ def _release(status: Document) -> str:
 
 def _command(spec: Document) -> str:
     if spec.get("start"):
-        return " ".join(spec["start"])
+        return " ".join(spec.get("main", word) if word == "{main}" else word for word in spec["start"])
     return f"{spec.get('runtime') or '?'} {spec.get('main') or ''}".strip()
 
 
@@ -121,19 +121,32 @@ def _instances(instances: Sequence[Document], now: datetime) -> list[str]:
 
 
 def _last_words(family: Family) -> list[str]:
-    """How each process that is gone ended, with what it printed last, else the app's last error."""
-    lines: list[str] = []
-    for instance in family.instances:
-        ended = (instance.get("status") or {}).get("exit")
-        if not ended:
-            continue
-        lines.append(f"{instance['metadata']['name']}: {exit_text(ended)}")
-        lines += [f"  | {text}" for text in ended.get("lastOutput") or ["(it printed nothing)"]]
-    if lines:
-        return pages.section("Last exits", lines)
+    """How each process that is gone ended, newest first, with what it printed last; else the app's last error."""
+    ended = [
+        (instance["metadata"]["name"], instance["status"]["exit"])
+        for instance in family.instances
+        if (instance.get("status") or {}).get("exit")
+    ]
+    if ended:
+        ended.sort(key=lambda each: str(each[1].get("at") or ""), reverse=True)
+        return pages.section("Last exits", _exit_lines(ended))
     error = (family.app.get("status") or {}).get("lastError")
     ready = condition(family.app, "Ready") or {}
     return pages.section("Last error", error.splitlines()) if error and error not in ready.get("message", "") else []
+
+
+def _exit_lines(ended: Sequence[tuple[str, Document]]) -> list[str]:
+    """A crash loop prints the same words at every turn; they are shown once."""
+    lines: list[str] = []
+    shown: list[Document] = []
+    for name, end in ended:
+        lines.append(f"{name}: {exit_text(end)}")
+        if shown and all(end.get(key) == shown[-1].get(key) for key in ("reason", "lastOutput")):
+            lines[-1] += " (same output)"
+            continue
+        shown.append(end)
+        lines += [f"  | {text}" for text in end.get("lastOutput") or ["(it printed nothing)"]]
+    return lines
 
 
 def exit_text(ended: Document) -> str:

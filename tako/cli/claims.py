@@ -8,14 +8,18 @@ from tako.model.routes import RoutePattern, parse_pattern
 
 
 def refuse_shared_routes(checked: Sequence[Checked]) -> None:
-    """Raise when two of the documents, which the server has found valid one by one, claim the same route."""
+    """Raise when two of the documents, each of them valid by itself, claim the same route."""
     holders: dict[RoutePattern, str] = {}
     for each in checked:
         if each.manifest.resource.plural != "apps":
             continue
         where = each.manifest.source.where
         for index, route in enumerate(each.wanted["spec"].get("routes") or []):
-            holder = holders.setdefault(parse_pattern(route), where)
+            try:
+                pattern = parse_pattern(route)
+            except ValueError as fault:
+                raise CommandFailed(f'{where}: spec.routes[{index}]: given "{route}": {fault}') from fault
+            holder = holders.setdefault(pattern, where)
             if holder != where:
                 raise CommandFailed(
                     f'{where}: spec.routes[{index}]: given "{route}": is claimed by {holder}; a route has one app'

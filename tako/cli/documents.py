@@ -1,5 +1,6 @@
 """Documents out of YAML or JSON files, each knowing where it came from, with mistakes told by line and column."""
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -123,6 +124,10 @@ def _checked(document: Any, file: str, number: int, directory: Path) -> Iterator
         given = metadata.get("name") if isinstance(metadata, dict) else metadata
         field = "metadata.name" if isinstance(metadata, dict) else "metadata"
         raise CommandFailed(f"{place}: {field}: given {_short(given)}: must name the {document['kind']}")
+    try:
+        json.dumps(document, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise CommandFailed(f"{place}: holds a value that JSON cannot express: {error}") from error
     yield Source(document, file, number, directory)
 
 

@@ -5,7 +5,8 @@ command, it only returns what was asked for.
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,7 @@ import typer
 from tako.cli.arguments import Argument, Parameter, Values, parameters
 from tako.cli.catalogue import COMMANDS, load
 
+COMPLETING = "_TAKO_COMPLETE"  # set by the shell functions that typer installs
 EPILOG = (
     "Before or after any command: --json, --ci, -v/--verbose, --api-socket PATH. "
     "The server is found by --api-socket, $TAKO_API_SOCKET, local-server.json, /opt/tako/api.sock, in this order."
@@ -26,15 +28,19 @@ def read_with_typer(words: Sequence[str]) -> tuple[str, Values] | None:
     """
     asked: list[tuple[str, Values]] = []
     try:
-        application(asked)(args=list(words), prog_name="tako")
+        named = COMMANDS if COMPLETING in os.environ else words[:1]
+        application(named, asked)(args=list(words), prog_name="tako")
     except SystemExit as ended:
         if ended.code:
             raise
     return asked[0] if asked else None
 
 
-def application(asked: list[tuple[str, Values]]) -> typer.Typer:
-    """Build the application; running it puts the command that was named, with its values, into `asked`."""
+def application(named: Collection[str], asked: list[tuple[str, Values]]) -> typer.Typer:
+    """Build the application; running it puts the command that was called, with its values, into `asked`.
+
+    Only commands in `named` have their parameters.
+    """
     app = typer.Typer(
         no_args_is_help=True,
         rich_markup_mode=None,
@@ -44,13 +50,19 @@ def application(asked: list[tuple[str, Values]]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     for name, entry in COMMANDS.items():
-        app.command(name, help=load(name).__doc__, short_help=entry.summary)(_collector(name, asked))
+        # Of commands that are only listed the summary is enough, and loading them all takes long.
+        command = load(name) if name in named else _unread
+        app.command(name, help=command.__doc__, short_help=entry.summary)(_collector(name, command, asked))
     return app
 
 
-def _collector(name: str, asked: list[tuple[str, Values]]) -> Callable[..., None]:
+def _unread() -> None:
+    """Stands for a command that was not named."""
+
+
+def _collector(name: str, command: Callable[..., Any], asked: list[tuple[str, Values]]) -> Callable[..., None]:
     """Return a function with the command's signature that notes its call."""
-    declared = list(parameters(load(name)))
+    declared = list(parameters(command))
 
     def collect(**values: Any) -> None:
         asked.append((name, {each.name: _plain(each, values[each.name]) for each in declared}))

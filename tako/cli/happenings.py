@@ -20,7 +20,8 @@ def events_about(client: Client, document: Document) -> list[Document]:
 
 
 def by_time(events: Iterable[Document]) -> list[Document]:
-    return sorted(events, key=last_seen)
+    """Oldest first; those of the same second in the order in which they were stored."""
+    return sorted(events, key=lambda event: (last_seen(event), int(event["metadata"].get("resourceVersion") or 0)))
 
 
 def last_seen(event: Document) -> str:

@@ -38,7 +38,8 @@ def locate(option: str | None, environment: Mapping[str, str]) -> Location:
 def explain_unreachable(location: Location, cause: OSError | str) -> tuple[str, str]:
     """Say which socket was tried and why it did not answer, and how to start or name a server."""
     path, named_by = location
-    return f"cannot reach tako-server: {_what(path, cause)} (named by {named_by})", _way_out(cause)
+    problem = "no answer from tako-server" if isinstance(cause, str) else "cannot reach tako-server"
+    return f"{problem}: {_what(path, cause)} (named by {named_by})", _way_out(cause)
 
 
 def _what(path: str, cause: OSError | str) -> str:
@@ -57,6 +58,8 @@ def _what(path: str, cause: OSError | str) -> str:
 
 
 def _way_out(cause: OSError | str) -> str:
+    if isinstance(cause, str):
+        return "The log of tako-server says why."
     if isinstance(cause, PermissionError):
         return "Only root and the user that the server runs as may use it: run tako as one of them."
     return (

@@ -119,6 +119,7 @@ def _report(settings: "Settings", message: str, hint: str) -> None:
         text = f"{message}\n{hint}" if hint else message
         print(json.dumps({"ok": False, "error": {"message": text}}, ensure_ascii=False))
     for line in message.splitlines():
-        sys.stderr.write(f"error: {line}\n")
+        # What is indented goes on with the fault above it.
+        sys.stderr.write(f"{line}\n" if line.startswith(" ") else f"error: {line}\n")
     if hint:
         sys.stderr.write(f"{hint}\n")

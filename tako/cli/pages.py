@@ -11,7 +11,12 @@ from tako.cli.yamltext import indented
 
 LABEL_WIDTH = 14
 CONDITION_HEADERS = ("Type", "Status", "Reason", "Since", "Message")
-_QUIET_ANNOTATIONS = ("kopf.zalando.org/", "tako.sh/", "kubectl.kubernetes.io/last-applied-configuration")
+_QUIET_ANNOTATIONS = (
+    "kopf.zalando.org/",
+    "operator.tako.sh/",
+    "tako.sh/",
+    "kubectl.kubernetes.io/last-applied-configuration",
+)
 
 
 def line(label: str, value: Any) -> str:

@@ -36,10 +36,11 @@ class _Waiting:
         self._kind = kind
         self._generation = generation
         self.said = ""
+        self._subject = ""
 
     def ready(self, document: Document | None) -> bool:
         if document is None:
-            self._say("it is not there any more")
+            self._say("it is not there")
             return False
         seen = condition(document, self._kind)
         if seen is None or document["status"].get("observedGeneration", 0) < self._generation:
@@ -50,6 +51,8 @@ class _Waiting:
         return False
 
     def _say(self, text: str) -> None:
-        if text != self.said:
-            self.said = text
+        """Tell it unless only what follows its first line, such as the time of the next try, is new."""
+        self.said, subject = text, text.partition("\n")[0]
+        if subject != self._subject:
+            self._subject = subject
             self._session.progress(f"{self._shown}: {text}")

@@ -15,8 +15,18 @@ class Reference(NamedTuple):
     name: str | None
 
 
-def parse_references(kinds: Kinds, words: Sequence[str]) -> list[Reference]:
-    """Read what kubectl reads: ``apps hello``, ``app/hello route/x``, ``apps,routes``, a category."""
+def parse_references(kinds: Kinds, words: Sequence[str], *, everywhere: bool = False) -> list[Reference]:
+    """Read what kubectl reads: ``apps hello``, ``app/hello route/x``, ``apps,routes``, a category.
+
+    `everywhere` is ``-A``, with which a name says nothing.
+    """
+    references = _parse(kinds, words)
+    if everywhere and any(reference.name and reference.resource.namespaced for reference in references):
+        raise CommandFailed("a document is named in one namespace: leave out -A, or the name", 2)
+    return references
+
+
+def _parse(kinds: Kinds, words: Sequence[str]) -> list[Reference]:
     if not words:
         raise CommandFailed("say which kind, for example `apps` or `app/hello`", 2)
     if any("/" in word for word in words):

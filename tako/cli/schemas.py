@@ -73,12 +73,12 @@ def unknown_fields(failed: RequestFailed) -> list[str]:
 
 
 def explain_unknown(schemas: Schemas, path: str) -> str:
-    """``spec.route: there is no such field; did you mean routes?``"""
+    """``spec.route: unknown field; did you mean routes?``"""
     *parents, name = _INDEX.sub("", path).split(".")
     schema = schemas.kind()
     for parent in parents:
         schema = schemas.field(schema, parent, path)
-    return f"{path}: there is no such field; {nearest(name, schemas.properties(schema))}"
+    return f"{path}: unknown field; {nearest(name, schemas.properties(schema))}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -55,7 +55,6 @@ class HostAgent:
     def want(self, app: DeploymentId, template: Template | None, instances: int, timing: Timing) -> None:
         """Declare what runs for an app; None drains and stops everything."""
         if template is not None:
-            self._layout.app(app).make()
             self.logs.watch(app)
         self._supervisor(app).want(template, instances, timing)
 

@@ -64,7 +64,7 @@ class Isolation:
 def detect(mode: IsolationMode = IsolationMode.AUTO) -> Isolation:
     """Look at this process's capabilities, tools and cgroup. Changes nothing."""
     if mode is IsolationMode.OFF:
-        return Isolation()
+        return Isolation(missing=["users, privileges and cgroups (tako-server was started with --isolation off)"])
     missing: list[str] = []
     privileges = shutil.which("setpriv") is not None
     if not privileges:

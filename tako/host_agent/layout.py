@@ -1,5 +1,6 @@
 """Where everything of a host lives below its data directory. Only paths and the modes they are made with."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +59,11 @@ class AppDirs:
         """One record for each process; see :mod:`tako.host_agent.records`."""
         return self.data_tako / "instances"
 
-    def make(self) -> None:
-        """Create what is missing. Modes are the process contract's, whatever the umask says."""
+    def make(self, owner: tuple[int, int] | None = None) -> None:
+        """Create what is missing. Modes are the process contract's, whatever the umask says.
+
+        With `owner` (uid, gid) the app's own user may pass through to its releases, and owns its data.
+        """
         for path, mode in (
             (self.root, 0o750),
             (self.releases, 0o750),
@@ -73,6 +77,11 @@ class AppDirs:
             if not path.is_dir():
                 path.mkdir(parents=True, exist_ok=True)
                 path.chmod(mode)
+        if owner is not None:
+            uid, gid = owner
+            for path in (self.root, self.releases, self.root / "data"):
+                os.chown(path, -1, gid)
+            os.chown(self.data_app, uid, gid)
 
 
 @dataclass(frozen=True, slots=True)

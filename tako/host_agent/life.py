@@ -94,8 +94,11 @@ class Life:
         if reason == "startup_timeout":
             self.timed_out = True
             waited = f"{self._clock() - self.since:.0f} s"
-            what = "did not report a port on fd 4" if self.port is None else f"was not healthy: {self._detail}"
-            self._fault = f"The process {what} within {waited}, so it was stopped."
+            if self.port is None:
+                what = f"did not report a port on fd 4 within {waited}"
+            else:
+                what = f"was not healthy within {waited}: {self._detail}"
+            self._fault = f"The process was stopped, because it {what}."
         self._running.kill()
 
     def look_now(self) -> None:

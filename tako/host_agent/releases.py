@@ -36,7 +36,7 @@ async def prepare(app: DeploymentId, spec: ReleaseSpec, layout: Layout, owner: A
     Raises `Refused` when the source cannot become a release, with what to do; `RetryLater` when the disk is full.
     """
     dirs = layout.app(app)
-    dirs.make()
+    dirs.make((owner.uid, owner.gid) if owner else None)
     home = dirs.release(spec.version)
     digest = spec.source.digest
     if digest is None:

@@ -98,13 +98,12 @@ class Connection:
             self._lose("closed by the proxy")
             return
         self._incoming += data
-        if len(self._incoming) > MAX_LINE:
-            self._lose(f"a message longer than {MAX_LINE} bytes")
-            return
         *lines, rest = bytes(self._incoming).split(b"\n")
         self._incoming = bytearray(rest)
         for line in lines:
             self._receive(line)
+        if len(self._incoming) > MAX_LINE:
+            self._lose(f"a message longer than {MAX_LINE} bytes")
 
     def _receive(self, line: bytes) -> None:
         if not self.is_open:

@@ -84,7 +84,7 @@ class Proxy:
         self._restarts = 0
         self._quick_failures = 0
         self._spawned_at = 0.0
-        self._spawn_fault = ""
+        self._fault = ""
         self._is_closing = False
         self._timers: set[asyncio.TimerHandle] = set()
 
@@ -200,7 +200,7 @@ class Proxy:
             generation=self._confirmed(),
             is_connected=serving is not None and serving.is_connected,
             restarts=self._restarts,
-            fault=self._spawn_fault or self._table_fault(),
+            fault=self._fault or self._table_fault(),
         )
 
     # --- starting, adopting, ending a process ------------------------------------------------------------------
@@ -248,7 +248,7 @@ class Proxy:
             await self.replace()
         except Refused as refusal:
             log.error("%s", refusal)
-            self._spawn_fault = str(refusal)
+            self._fault = str(refusal)
             self._listeners.close(keep=held)
             self._listeners = held
         else:
@@ -287,6 +287,7 @@ class Proxy:
         lived_seconds = time.monotonic() - self._spawned_at
         self._quick_failures = 0 if lived_seconds > STEADY_SECONDS else self._quick_failures + 1
         if self._quick_failures > 1:
+            self._fault = f"tako-proxyd ended right after its start, {self._quick_failures} times; see {self.paths.log}"
             self._later(restart_delay(self._quick_failures), self._start_again)
         else:
             self._start_again()
@@ -299,10 +300,9 @@ class Proxy:
             self._serving = self._spawn(self._binary)
         except Refused as refusal:
             log.error("%s", refusal)
-            self._spawn_fault = str(refusal)
+            self._fault = str(refusal)
             self._later(MAX_RESTART_DELAY_SECONDS, self._start_again)
         else:
-            self._spawn_fault = ""
             self._record()
 
     def _dismiss(self, member: Member, drain_seconds: float) -> None:
@@ -342,6 +342,8 @@ class Proxy:
         self._members.connect(member, connection, hello, on_lost=lambda: self._lost(member))
         if self._listeners is not None:
             self._members.welcome(member, self._listeners)
+        if member is self._serving:
+            self._fault = ""
         if is_stranger and member is not self._serving:
             self._dismiss(member, STRANGER_DRAIN_SECONDS)
 

@@ -22,6 +22,7 @@ from tako.reconcilers.app_children import (
     stale_releases,
 )
 from tako.reconcilers.app_status import AppWorld, status_of
+from tako.reconcilers.instance import record_instances
 from tako.reconcilers.world import World
 
 Doc = dict[str, Any]
@@ -44,21 +45,22 @@ async def reconcile_app(world: World, namespace: str, name: str) -> None:
             fault = str(error)
         release = await world.find(RELEASE, namespace, f"{name}-{version}") if version else None
         _declare(world, app, spec, release)
-        await _write_status(world, app, version, release, fault)
+        await _observe(world, app, version, release, fault)
         if fault is not None:
             raise Refused(fault)
 
 
-async def publish_status(world: World, app: DeploymentId) -> None:
-    """Write the status that follows from what is seen now; what is wanted has not changed."""
+async def observe_app(world: World, app: DeploymentId) -> None:
+    """Write what is seen of the app's processes now; what is wanted has not changed."""
     async with world.alone(APP, app.environment, app.app):
         doc = await world.find(APP, app.environment, app.app)
-        if doc is None or not _is_current(doc):
-            return  # the pass over the new generation writes it, and nothing may claim to have seen that before
-        version = doc.get("status", {}).get("wantedRelease")
+        version = doc.get("status", {}).get("wantedRelease") if doc else None
         release = await world.find(RELEASE, app.environment, f"{app.app}-{version}") if version else None
-        if release is not None:
-            await _write_status(world, doc, ReleaseId(version), release, None)
+        if doc is None or release is None or not _is_current(doc):
+            # The pass over the new generation writes the status: nothing may claim to have seen that before.
+            await record_instances(world, app, doc)
+        else:
+            await _observe(world, doc, ReleaseId(release["spec"]["version"]), release, None)
 
 
 def _is_current(app: Doc) -> bool:
@@ -135,6 +137,12 @@ def _declare(world: World, app: Doc, spec: AppSpec, release: Doc | None) -> None
         idle=spec.idle_timeout_seconds,
     )
     world.agent.want(deployment, template, spec.instances, timing)
+
+
+async def _observe(world: World, app: Doc, version: ReleaseId | None, release: Doc | None, fault: str | None) -> None:
+    # The instances first: who reads that an app is ready finds them.
+    await record_instances(world, DeploymentId(app["metadata"]["name"], app["metadata"]["namespace"]), app)
+    await _write_status(world, app, version, release, fault)
 
 
 async def _write_status(

@@ -36,7 +36,7 @@ def status_of(app: Doc, version: ReleaseId | None, world: AppWorld, now: str) ->
     told = (
         _ready(spec, version, world),
         _available(spec, view),
-        _routes(world.routes),
+        _routes(spec, world.routes),
         _isolated(world.missing_isolation),
     )
     urls = [url_of(text, world.https_port) for text in spec.routes]
@@ -77,13 +77,12 @@ def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
     if view.wanted_template is None:
         return Told("Ready", "Unknown", "Preparing", f"Release {version} is being prepared." + _still_serving(view))
     if view.given_up:
-        why = explain(view.last_failure) if view.last_failure else ""
-        return Told(
-            "Ready", "False", "RolloutFailed", f"Release {version} was rolled back. {why}{_still_serving(view)}"
-        )
+        back = f"Release {version} was rolled back.{_still_serving(view)}"
+        why = f" {explain(view.last_failure)}" if view.last_failure else ""
+        return Told("Ready", "False", "RolloutFailed", back + why)
     if view.failures and len(view.healthy) < spec.instances and view.last_failure and view.failures > 1:
-        again = f" It backs off: the next start is at {view.retry_at}." if view.retry_at else ""
-        return Told("Ready", "False", _loop_reason(view), explain(view.last_failure) + again + _still_serving(view))
+        again = f"It backs off: the next start is at {view.retry_at}." if view.retry_at else ""
+        return Told("Ready", "False", _loop_reason(view), explain(view.last_failure, again, _still_serving(view)))
     return _progress(spec, version, view)
 
 
@@ -95,7 +94,7 @@ def _progress(spec: AppSpec, version: ReleaseId, view: AppView) -> Told:
     ready = [i for i in view.healthy if i.template == view.wanted_template]
     if view.settled != view.wanted_template:
         if view.failures and view.last_failure:
-            return Told("Ready", "False", _loop_reason(view), explain(view.last_failure) + _still_serving(view))
+            return Told("Ready", "False", _loop_reason(view), explain(view.last_failure, _still_serving(view)))
         if view.settled is None:
             probed = next((f" {one.detail}." for one in view.instances if one.detail), "")
             return Told("Ready", "False", "Starting", f"Release {version} is starting its first instance.{probed}")
@@ -129,8 +128,10 @@ def _available(spec: AppSpec, view: AppView) -> Told:
     return Told("Available", "False", "NoInstances", "No instance takes requests; requests wait for one.")
 
 
-def _routes(routes: Sequence[Doc]) -> Told:
+def _routes(spec: AppSpec, routes: Sequence[Doc]) -> Told:
     faulty = [r for r in routes if not is_true(r, "Accepted")]
+    if spec.routes and not routes:
+        return Told("RoutesAccepted", "Unknown", "Pending", "The routes are declared once the source can be read.")
     if not routes:
         return Told("RoutesAccepted", "True", "NoRoutes", "The app declares no routes, so nothing reaches it.")
     if not faulty:

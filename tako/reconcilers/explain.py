@@ -5,9 +5,10 @@ from tako.host_agent.views import FailureView
 LINES_IN_A_MESSAGE = 5
 
 
-def explain(failure: FailureView) -> str:
-    """Return one paragraph; the lines follow it, indented."""
+def explain(failure: FailureView, *more: str) -> str:
+    """Return one paragraph, with `more` sentences of the caller's; the last lines of output follow it, indented."""
+    sentences = " ".join(text.strip() for text in (failure.reason, *more) if text)
     if not failure.last_output:
-        return f"{failure.reason} It printed nothing."
+        return f"{sentences} It printed nothing."
     lines = "\n".join(f"  {line}" for line in failure.last_output[-LINES_IN_A_MESSAGE:])
-    return f"{failure.reason} Its last output:\n{lines}"
+    return f"{sentences} Its last output:\n{lines}"

@@ -25,10 +25,10 @@ from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
 from tako.proxy.process import find_binary
 from tako.proxy.proxyd import Handlers, Proxy
-from tako.reconcilers.app import publish_status, reconcile_app, retire_app
+from tako.reconcilers.app import observe_app, reconcile_app, retire_app
 from tako.reconcilers.certificate import reconcile_certificate
 from tako.reconcilers.host import HostSeen, publish_host
-from tako.reconcilers.instance import record_instances, remove_instance
+from tako.reconcilers.instance import remove_instance
 from tako.reconcilers.mirror import MIRRORED, Mirror
 from tako.reconcilers.operator import Handler, Operator
 from tako.reconcilers.release import reconcile_release, remove_release
@@ -113,6 +113,7 @@ class Host:
         self.agent.retire_undeclared(declared)
         await proxy.start()
         self.proxy = proxy
+        self.world.https_port = self.https_port
         self.publish()
         extensions.install(self)
         await self.api.serve_unix(self.layout.api_socket)
@@ -176,9 +177,7 @@ class Host:
         await reconcile_certificate(self.world, certificate.environment, certificate.app)
 
     async def _record(self, app: DeploymentId) -> None:
-        owner = await self.world.find(APP, app.environment, app.app)
-        await record_instances(self.world, app, owner)
-        await publish_status(self.world, app)
+        await observe_app(self.world, app)
 
     async def _publish_host(self, name: str) -> None:
         views = self.agent.views()
@@ -192,8 +191,8 @@ class Host:
                 proxy_pid=proxy.pid if proxy and proxy.is_connected else None,
                 table_generation=proxy.generation or None if proxy else None,
                 proxy_fault=proxy.fault if proxy else "",
-                http_port=self.settings.http_port,
-                https_port=self.settings.https_port,
+                http_port=self.http_port,
+                https_port=self.https_port,
                 apps=sum(1 for _ in self.mirror.of(APP)),
                 instances=sum(len(view.healthy) for view in views.values()),
                 cpus=len(os.sched_getaffinity(0)),
@@ -214,6 +213,8 @@ class Host:
                 for doc in self.mirror.of(RELEASE):
                     if not is_true(doc, "Ready"):
                         self.releases.add(_id(doc))
+                self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
+                self.publish()
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
             self.host_status.add(self.settings.server_name)
@@ -237,6 +238,15 @@ class Host:
     def _refuse(self, app: DeploymentId, reason: Refusal) -> None:
         if self.proxy is not None:
             self.proxy.start_failed(str(app), reason)
+
+    @property
+    def http_port(self) -> int:
+        return (self.proxy.http_port if self.proxy else None) or self.settings.http_port
+
+    @property
+    def https_port(self) -> int:
+        """Return the port that is served; another than the one set when that was 0."""
+        return (self.proxy.https_port if self.proxy else None) or self.settings.https_port
 
     def isolation_in_force(self) -> tuple[str, ...]:
         """Return the kinds of isolation this host gives."""
@@ -271,7 +281,7 @@ class Host:
                 routes=self.mirror.routes(),
                 certificates=self.mirror.of(CERTIFICATE),
                 default_certificate=self._default_certificate,
-                policies=Policies(https_port=self.settings.https_port),
+                policies=Policies(https_port=self.https_port),
             )
         )
 

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,84 +29,69 @@ async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
     await opened.close()
 
 
-@dataclass
 class Served:
     """A server in a thread of its own, for clients that block."""
 
-    data_dir: Path
-    socket: Path
-    url: str
-    token: str
-    ca_pem: str
-    api: ApiServer
-    loop: asyncio.AbstractEventLoop
+    def __init__(self, data_dir: Path, **arguments: Any) -> None:
+        self.data_dir = data_dir
+        self.socket = data_dir / "api.sock"
+        self.url = self.token = self.ca_pem = ""
+        self.api: ApiServer
+        self._arguments = {"crds": CRDS, **arguments}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ready, self._ending = threading.Event(), threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        self._ready.wait(30)
+        if self._failure:
+            raise self._failure
 
     def client(self) -> Client:
         return Client.connect(self.socket)
 
     def run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+        """Await `coroutine` on the server's loop."""
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(30)
+
+    def stop(self) -> None:
+        self._ending.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the test
+            self._failure = error
+        self._ready.set()
+
+    async def _serve(self) -> None:
+        self.api = await ApiServer.open(self.data_dir, **self._arguments)
+        try:
+            await self.api.serve_unix(self.socket)
+            port = await self.api.serve_tls("127.0.0.1", 0)
+            self.url = f"https://127.0.0.1:{port}"
+            self.token, self.ca_pem = self.api.credentials.token, self.api.credentials.ca_pem
+            self._loop = asyncio.get_running_loop()
+            self._ready.set()
+            await asyncio.to_thread(self._ending.wait)
+        finally:
+            await self.api.close()
 
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Start servers; all are stopped at the end."""
-    stops: list[Callable[[], None]] = []
+    started: list[Served] = []
 
     def start(data_dir: Path = tmp_path / "data", **arguments: Any) -> Served:
-        ready: list[Served] = []
-        started = threading.Event()
-        ending: list[asyncio.Event] = []
-        failures: list[BaseException] = []
-
-        async def main() -> None:
-            api = await ApiServer.open(data_dir, **{"crds": CRDS, **arguments})
-            socket = data_dir / "api.sock"
-            await api.serve_unix(socket)
-            port = await api.serve_tls("127.0.0.1", 0)
-            credentials = api.credentials
-            stop = asyncio.Event()
-            ending.append(stop)
-            ready.append(
-                Served(
-                    data_dir,
-                    socket,
-                    f"https://127.0.0.1:{port}",
-                    credentials.token,
-                    credentials.ca_pem,
-                    api,
-                    asyncio.get_running_loop(),
-                )
-            )
-            started.set()
-            await stop.wait()
-            await api.close()
-
-        def run() -> None:
-            try:
-                asyncio.run(main())
-            except BaseException as error:  # noqa: BLE001 - handed to the test
-                failures.append(error)
-            finally:
-                started.set()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        started.wait(30)
-        if failures:
-            raise failures[0]
-
-        def stop() -> None:
-            if thread.is_alive():
-                ready[0].loop.call_soon_threadsafe(ending[0].set)
-            thread.join(30)
-
-        stops.append(stop)
-        return ready[0]
+        started.append(Served(data_dir, **arguments))
+        return started[-1]
 
     yield start
-    for stop in stops:
-        stop()
+    for served in started:
+        served.stop()
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tako.api.client import Client, RequestFailed, Unreachable
-from tako.api.database import StoreDamaged
 from tako.api.entries import Key
+from tako.api.recovery import StoreDamaged
 from tako.api.server import ApiServer
 from tako.model.errors import Refused
 from tests.api.conftest import CRDS, Served, app
@@ -100,10 +100,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_refuses_writes_serves_reads_and_recovers(serve: ServeIn, small_disk: Path) -> None:
-    served = serve(small_disk / "data")
+    served, ballast = serve(small_disk / "data"), small_disk / "ballast"
     with served.client() as client:
         client.create(APPS, "production", app("kept"))
-        ballast = small_disk / "ballast"
         refused = _fill(client, ballast)
         assert refused.code == 507
         assert str(small_disk) in str(refused)
@@ -112,6 +111,22 @@ def test_a_full_disk_refuses_writes_serves_reads_and_recovers(serve: ServeIn, sm
         ballast.unlink()
         client.create(APPS, "production", app("after"))
         assert {doc["metadata"]["name"] for doc in client.list(APPS)["items"]} == {*stored, "after"}
+
+
+def test_a_server_starts_on_a_full_disk_and_serves_reads(serve: ServeIn, small_disk: Path) -> None:
+    served = serve(small_disk / "data")
+    ballast = small_disk / "ballast"
+    with served.client() as client:
+        client.create(APPS, "production", app("kept"))
+        _fill(client, ballast)
+        stored = {doc["metadata"]["name"] for doc in client.list(APPS)["items"]}
+    served.stop()
+    again = serve(small_disk / "data")
+    with again.client() as client:
+        assert {doc["metadata"]["name"] for doc in client.list(APPS)["items"]} == stored
+        _fill(client, small_disk / "more ballast")
+        ballast.unlink()
+        client.create(APPS, "production", app("after"))
 
 
 def _fill(client: Client, ballast: Path) -> RequestFailed:
@@ -146,6 +161,7 @@ async def test_a_damaged_file_is_restored_from_its_snapshot(tmp_path: Path) -> N
     finally:
         await server.close()
     assert list(tmp_path.glob("state.damaged-*.sqlite"))
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("state*.sqlite*")} == {0o600}
 
 
 async def test_a_deleted_file_is_restored_from_its_snapshot(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tako.api.errors import ApiError
+from tako.api.events import EventExpiry
 from tako.api.server import ApiServer
 from tests.api.conftest import CRDS, app
 
@@ -108,3 +109,16 @@ async def test_a_collector_that_was_away_finds_what_to_do(tmp_path: Path) -> Non
         await eventually(lambda: not names(again, ROUTES))
     finally:
         await again.close()
+
+
+async def test_events_go_when_their_time_is_over_and_others_stay(tmp_path: Path) -> None:
+    server = await ApiServer.open(tmp_path, crds=CRDS)
+    try:
+        doc = await server.resources.create(APPS, NS, app("hello"))
+        await server.resources.event(doc, "Normal", "Made", "made")
+        await EventExpiry(server.resources.changes, ttl_seconds=3600).sweep()
+        assert names(server, "events")
+        await EventExpiry(server.resources.changes, ttl_seconds=0).sweep()
+        assert not names(server, "events")
+    finally:
+        await server.close()

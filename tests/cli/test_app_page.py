@@ -105,7 +105,18 @@ CRASHES = Family(
                 "reason": "exited before it reported a port",
                 "lastOutput": ["Traceback", "KeyError: 'X'"],
             },
-        )
+        ),
+        instance(
+            "bbbb2222",
+            state="Failed",
+            restarts=3,
+            exit={
+                "code": 1,
+                "at": "2026-05-01T11:59:00Z",
+                "reason": "exited before it reported a port",
+                "lastOutput": ["Traceback", "KeyError: 'X'"],
+            },
+        ),
     ],
     [route("hello.localhost", "False", "claimed by app/other in staging")],
     [],

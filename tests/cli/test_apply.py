@@ -58,7 +58,7 @@ def test_when_one_document_is_bad_nothing_is_changed_and_every_fault_is_told(
     code, out, err = tako("apply", "-f", "app.yaml")
     assert (code, out) == (1, "")
     assert err.splitlines() == [
-        "error: app.yaml (document 2, App/broken): spec.route: there is no such field; did you mean routes?",
+        "error: app.yaml (document 2, App/broken): spec.route: unknown field; did you mean routes?",
         "error: app.yaml (document 2, App/broken): spec.instances: given -1: should be greater than or equal to 0",
         'error: app.yaml (document 2, App/broken): spec.runtime: given "nod": supported values: '
         '"python-asgi", "python-wsgi", "node", "bun", "go"',

@@ -61,6 +61,9 @@ def test_a_list_is_its_items(tmp_path: Path) -> None:
             id="no name",
         ),
         pytest.param("a: !!python/object:os.system {}\n", "(document 1, line 1, column 4): could not", id="tag"),
+        pytest.param(GOOD + "a: .nan\n", "(document 1): holds a value that JSON cannot express", id="not a number"),
+        pytest.param(GOOD + "a: !!binary aGk=\n", "(document 1): holds a value that JSON", id="bytes"),
+        pytest.param(GOOD + "a: &x [*x]\n", "(document 1): holds a value that JSON", id="holds itself"),
         pytest.param("a: \x00\n", "(document 1", id="control character"),
     ],
 )
@@ -84,3 +87,8 @@ def test_a_missing_file_and_a_directory_without_documents_are_told(tmp_path: Pat
 def test_a_time_stays_the_text_it_was_written_as(tmp_path: Path) -> None:
     path = written(tmp_path, "a.yaml", GOOD + "spec: {at: 2026-01-02T03:04:05Z, day: 2026-01-02}\n")
     assert read_documents([path])[0].document["spec"] == {"at": "2026-01-02T03:04:05Z", "day": "2026-01-02"}
+
+
+def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_bytes(b"a: \xff\xff\xc3\x28\n")
+    assert fault(str(tmp_path / "a.yaml")).startswith(f"{tmp_path}/a.yaml (document 1")

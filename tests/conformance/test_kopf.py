@@ -1,13 +1,16 @@
 """Real kopf, unmodified, as an operator of our kinds and of a kind that a user brings."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import kopf
 import pytest
 
 from tako.api.client import Client, RequestFailed
+from tako.api.server import ApiServer
 from tests.api.conftest import Served, app
 from tests.conformance.operator_thread import running
 
@@ -108,7 +111,8 @@ def test_an_operator_of_a_kind_that_a_user_brings(served: Served) -> None:
         },
     }
     with running(served.socket, registry), served.client() as client:
-        # The operator runs already: it must find the kind when it is defined.
+        # It must find a kind that is defined while it runs. (Just before it watches, kopf misses one.)
+        eventually(lambda: served.api.store.feed.watched().get(CRDS))
         client.create(CRDS, None, definition)
         client.create("widgets.example.com", "default", {"metadata": {"name": "one"}, "spec": {"size": 3}})
         eventually(lambda: "one" in seen)
@@ -135,3 +139,30 @@ def test_each_of_many_documents_is_handled_once(served: Served, count: int) -> N
             )
         )
     assert len(seen) == count
+
+
+def test_an_operator_goes_on_when_the_server_was_away_and_history_is_gone(serve: Callable[..., Served]) -> None:
+    served = serve()
+    registry, seen = kopf.OperatorRegistry(), {}
+
+    @kopf.on.event("tako.sh", "v1", "apps", registry=registry)
+    def changed(name: str, spec: Any, **_: Any) -> None:
+        seen[name] = spec["instances"]
+
+    with running(served.socket, registry):
+        with served.client() as client:
+            client.create(APPS, "production", app("hello"))
+            eventually(lambda: seen.get("hello") == 1)
+        served.stop()
+        # While nobody listens, more happens than the history holds.
+        asyncio.run(_write_while_away(served.data_dir))
+        serve()
+        eventually(lambda: seen.get("hello") == 7, seconds=40)
+
+
+async def _write_while_away(data_dir: Path) -> None:
+    server = await ApiServer.open(data_dir)
+    for number in range(1100):
+        await server.resources.merge_patch(APPS, "production", "hello", {"metadata": {"labels": {"n": str(number)}}})
+    await server.resources.merge_patch(APPS, "production", "hello", {"spec": {"instances": 7}})
+    await server.close()

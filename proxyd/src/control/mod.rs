@@ -4,6 +4,7 @@
 //! a `reject`.
 
 mod channel;
+mod link;
 pub mod messages;
 mod reports;
 mod shutdown;
@@ -24,14 +25,15 @@ use crate::listen::Listener;
 use crate::table::{Disk, Table};
 use crate::tls::Certificates;
 use crate::worker::{Event, Shared};
-use channel::Channel;
+use link::Link;
 use messages::{Down, Up};
 use reports::Reports;
 use shutdown::Shutdown;
 pub use workers::{Workers, address};
 
-const FIRST_RETRY: Duration = Duration::from_millis(50);
-const LAST_RETRY: Duration = Duration::from_secs(1);
+/// A proxy that is given sockets begins with the table that follows: the one on disk may name instances that are gone, whose
+/// ports others have. Connections wait in the sockets' queues meanwhile, but not for ever.
+const TABLE_FOLLOWS: Duration = Duration::from_secs(1);
 /// Changes of the table in quick succession are written to disk once.
 const SAVE_AFTER: Duration = Duration::from_millis(50);
 /// On SIGTERM, when nobody says how long.
@@ -44,6 +46,8 @@ pub struct Control {
     pub shared: Arc<Shared>,
     pub certificates: Arc<Certificates>,
     pub listeners: Vec<Listener>,
+    /// Given to us, and not accepted on yet.
+    held_listeners: Option<(Vec<Listener>, Instant)>,
     /// As it was received, and as the workers use it.
     pub wanted: messages::Table,
     pub table: Arc<Table>,
@@ -58,6 +62,7 @@ enum Next {
     Channel(io::Result<()>),
     Connect,
     Save,
+    Listen,
     Terminate,
     Finishing,
 }
@@ -80,6 +85,7 @@ impl Control {
             shared,
             certificates,
             listeners: Vec::new(),
+            held_listeners: None,
             wanted,
             table,
             reports: Reports::default(),
@@ -98,6 +104,7 @@ impl Control {
                 ready = link.ready() => Next::Channel(ready),
                 () = sleep_until(link.retry_at) => Next::Connect,
                 () = sleep_until(clock.save_at) => Next::Save,
+                () = sleep_until(self.held_listeners.as_ref().map(|(_, at)| *at)) => Next::Listen,
                 _ = clock.terminate.recv() => Next::Terminate,
                 () = sleep_until(self.shutdown.as_ref().map(Shutdown::next)) => Next::Finishing,
             };
@@ -108,6 +115,7 @@ impl Control {
                 Next::Channel(Err(error)) => link.lost(&error),
                 Next::Connect => self.connect(&mut link).await,
                 Next::Save => self.save(&mut clock),
+                Next::Listen => self.listen_to_held(),
                 Next::Terminate if self.shutdown.is_some() => return Ok(()),
                 Next::Terminate => self.begin_shutdown(DRAIN),
                 Next::Finishing => {
@@ -123,7 +131,11 @@ impl Control {
 
     async fn connect(&mut self, link: &mut Link) {
         let Some(path) = &self.path else { return };
-        link.retry_at = None;
+        if self.shutdown.is_some() {
+            // A new tako-server would take this for a proxy to keep.
+            link.retry_at = None;
+            return;
+        }
         let names = self.listeners.iter().map(|listener| listener.name.clone());
         let hello = Up::Hello {
             protocol: messages::PROTOCOL,
@@ -134,17 +146,8 @@ impl Control {
         };
         let sockets = self.listeners.iter();
         let fds: Vec<_> = sockets.map(|listener| listener.socket.as_fd()).collect();
-        let connected = async {
-            let mut channel = Channel::connect(path).await?;
-            channel.send_first(&hello, &fds).await?;
-            Ok(channel)
-        };
-        match connected.await {
-            Ok(channel) => {
-                link.channel = Some(channel);
-                self.reports = Reports::default();
-            }
-            Err(error) => link.lost(&error),
+        if link.connect(path, &hello, &fds).await {
+            self.reports = Reports::default();
         }
     }
 
@@ -202,7 +205,9 @@ impl Control {
             .zip(fds)
             .map(|(name, fd)| Listener::new(name, fd));
         match listeners.collect::<Result<Vec<_>, _>>() {
-            Ok(listeners) => self.listen(listeners),
+            Ok(listeners) => {
+                self.held_listeners = Some((listeners, Instant::now() + TABLE_FOLLOWS));
+            }
             Err(error) => log::error!("welcome: {error}"),
         }
     }
@@ -216,6 +221,12 @@ impl Control {
             log::error!("cannot share the listeners out: {error}");
         }
         self.listeners = listeners;
+    }
+
+    fn listen_to_held(&mut self) {
+        if let Some((listeners, _)) = self.held_listeners.take() {
+            self.listen(listeners);
+        }
     }
 
     fn patched(
@@ -253,6 +264,7 @@ impl Control {
                 self.table = Arc::new(table);
                 self.wanted = wanted;
                 self.workers.use_table(&self.table).await;
+                self.listen_to_held();
                 link.say(&Up::Ack { generation });
                 self.say_drained(link);
                 clock.save_soon();
@@ -332,63 +344,6 @@ fn on_unreadable(line: &[u8], error: &serde_json::Error, link: &mut Link) {
         .and_then(serde_json::Value::as_u64);
     if let (Some("table" | "delta"), Some(generation)) = (kind, generation) {
         link.reject(generation, error.to_string());
-    }
-}
-
-/// The connection to tako-server, or when to try the next.
-struct Link {
-    channel: Option<Channel>,
-    retry_at: Option<Instant>,
-    pause: Duration,
-}
-
-impl Link {
-    fn new(is_wanted: bool) -> Self {
-        Self {
-            channel: None,
-            retry_at: is_wanted.then(Instant::now),
-            pause: FIRST_RETRY,
-        }
-    }
-
-    async fn ready(&self) -> io::Result<()> {
-        match &self.channel {
-            Some(channel) => channel.ready().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn welcomed(&mut self) {
-        self.pause = FIRST_RETRY;
-    }
-
-    fn lost(&mut self, error: &io::Error) {
-        if self.channel.take().is_some() {
-            log::info!("the connection to tako-server is lost: {error}");
-        }
-        self.retry_at = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(LAST_RETRY);
-    }
-
-    fn say(&mut self, message: &Up) {
-        if let Some(channel) = &mut self.channel
-            && let Err(error) = channel.send(message)
-        {
-            self.lost(&error);
-        }
-    }
-
-    fn reject(&mut self, generation: u64, error: String) {
-        log::error!("table {generation} is not used: {error}");
-        self.say(&Up::Reject { generation, error });
-    }
-
-    fn flush(&mut self) {
-        if let Some(channel) = &mut self.channel
-            && let Err(error) = channel.flush()
-        {
-            self.lost(&error);
-        }
     }
 }
 

@@ -30,6 +30,8 @@ impl Control {
         let now = Instant::now();
         log::info!("shutting down within {} ms", drain.as_millis());
         self.workers.finish();
+        // Sockets of ours must not take connections that nobody accepts; those of tako-server stay open there.
+        self.listeners.clear();
         self.shutdown = Some(Shutdown {
             deadline: now + drain,
             close_idle_at: Some(now + IDLE_GRACE.min(drain / 2)),

@@ -33,11 +33,19 @@ impl<'w> Held<'w> {
     fn begin(worker: &'w Worker, endpoint: &Arc<EndpointState>) -> Self {
         Self {
             worker,
-            in_flight: Some(InFlight::begin(endpoint, worker.lane, now_ms())),
+            in_flight: Some(InFlight::begin(endpoint, worker.lane)),
             endpoint: endpoint.clone(),
             wire: None,
             is_reused: false,
         }
+    }
+
+    fn with(mut self, wire: Wire) -> Self {
+        if let Some(in_flight) = &self.in_flight {
+            in_flight.count();
+        }
+        self.wire = Some(wire);
+        self
     }
 
     /// The connection; there is one as long as somebody holds this.
@@ -72,6 +80,7 @@ pub async fn hold<'w>(
 ) -> Result<Held<'w>, Fault> {
     let worker = &*client.worker;
     let mut app = forward.app.clone();
+    let mut place = waiting::Place::default();
     let max_idle_ms = if forward.is_idempotent {
         u64::MAX
     } else {
@@ -79,21 +88,17 @@ pub async fn hold<'w>(
     };
     loop {
         let Some(endpoint) = app.choose(worker.lane, now_ms()) else {
-            waiting::wait(client, &app, due_ms).await?;
+            waiting::wait(client, &app, &mut place, due_ms).await?;
             app = worker.app(&app.name).ok_or(Fault::NoInstance(503))?;
             continue;
         };
         let mut held = Held::begin(worker, endpoint);
         if may_reuse && let Some(wire) = worker.upstreams.take(endpoint, max_idle_ms) {
-            held.wire = Some(wire);
             held.is_reused = true;
-            return Ok(held);
+            return Ok(held.with(wire));
         }
         match connect(client, endpoint).await {
-            Ok(wire) => {
-                held.wire = Some(wire);
-                return Ok(held);
-            }
+            Ok(wire) => return Ok(held.with(wire)),
             Err(error) => report_refused(worker, endpoint, error),
         }
         drop(held);

@@ -34,11 +34,9 @@ impl Pool {
         let now_ms = now_ms();
         while let Some(last) = idle.pop() {
             if last.until_ms > now_ms && last.wire.is_quiet() {
-                if now_ms - last.since_ms > max_idle_ms {
-                    idle.push(last);
-                    return None;
-                }
-                return Some(last.wire);
+                // One that is too old is dropped for the new one that takes its place; the others are older still.
+                let is_recent = now_ms - last.since_ms <= max_idle_ms;
+                return is_recent.then_some(last.wire);
             }
         }
         None

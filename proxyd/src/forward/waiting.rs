@@ -15,30 +15,50 @@ use crate::worker::waiters::Verdict;
 /// When instances are there but refuse connections, they are tried again so often.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
 
-/// A place in the queue, over all workers.
-struct Place<'a>(&'a App);
+/// A request's place in its app's queue, over all workers; kept from the first wait to the last, so that trying again is
+/// not a new cold start.
+#[derive(Default)]
+pub struct Place(Option<Arc<App>>);
 
-impl Drop for Place<'_> {
+impl Place {
+    /// Takes the place; the fault says that the queue is full.
+    fn take(&mut self, client: &Client, app: &Arc<App>) -> Result<(), Fault> {
+        if self.0.is_some() {
+            return Ok(());
+        }
+        let before = app.state.waiting.fetch_add(1, Ordering::Relaxed);
+        self.0 = Some(app.clone());
+        if before >= app.max_waiters {
+            return Err(Fault::NoInstance(503));
+        }
+        if before == 0 {
+            client.worker.report(Event::Wake(app.name.clone()));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.state.waiting.fetch_sub(1, Ordering::Relaxed);
+        if let Some(app) = &self.0 {
+            app.state.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 /// Waits until there is something to try; the fault says what to answer when it is not worth while.
-pub async fn wait(client: &Client, app: &Arc<App>, due_ms: u64) -> Result<(), Fault> {
+pub async fn wait(
+    client: &Client,
+    app: &Arc<App>,
+    place: &mut Place,
+    due_ms: u64,
+) -> Result<(), Fault> {
     let worker = &client.worker;
     let now_ms = now_ms();
     if now_ms >= due_ms {
         return Err(timed_out(app));
     }
-    let before = app.state.waiting.fetch_add(1, Ordering::Relaxed);
-    let _place = Place(app);
-    if before >= app.max_waiters {
-        return Err(Fault::NoInstance(503));
-    }
-    if before == 0 {
-        worker.report(Event::Wake(app.name.clone()));
-    }
+    place.take(client, app)?;
     let verdict = worker.waiters.join(&app.name);
     let left = Duration::from_millis(due_ms - now_ms);
     let pause = if app.active.is_empty() {

@@ -5,7 +5,35 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::control::messages::Table;
+
+/// The file's content: the table, and the boot it was in use.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    #[serde(default)]
+    boot_id: Option<String>,
+    #[serde(flatten)]
+    table: Table,
+}
+
+impl Kept {
+    /// After a reboot no instance runs any more, and another app's may have got its port.
+    fn usable(mut self, boot_id: Option<&str>) -> Table {
+        if self.boot_id.is_some() && self.boot_id.as_deref() != boot_id {
+            for app in &mut self.table.apps {
+                app.endpoints.clear();
+            }
+        }
+        self.table
+    }
+}
+
+fn boot_id() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
 
 pub struct Disk {
     path: PathBuf,
@@ -30,9 +58,10 @@ impl Disk {
                 return None;
             }
         };
-        serde_json::from_slice(&text)
+        let kept: Kept = serde_json::from_slice(&text)
             .inspect_err(|error| log::error!("{} is not a table: {error}", self.path.display()))
-            .ok()
+            .ok()?;
+        Some(kept.usable(boot_id().as_deref()))
     }
 
     /// Replaces the file at once. Not flushed to the disk: after a power cut tako-server sends the table anyway.
@@ -45,7 +74,11 @@ impl Disk {
             .create_new(true)
             .mode(0o600)
             .open(&beside)?;
-        file.write_all(&serde_json::to_vec(table)?)?;
+        let kept = Kept {
+            boot_id: boot_id(),
+            table: table.clone(),
+        };
+        file.write_all(&serde_json::to_vec(&kept)?)?;
         fs::rename(&beside, &self.path)
     }
 }
@@ -68,6 +101,18 @@ mod tests {
         assert_eq!(disk.load(), Some(table));
         let mode = fs::metadata(folder.path().join("table.json")).unwrap();
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn instances_of_another_boot_are_not_believed_to_run() {
+        let text = r#"{"boot_id":"then","generation":3,"apps":[
+            {"app":"a/production","endpoints":[{"instance":"i","addr":"127.0.0.1:1"}]}]}"#;
+        for (now, endpoints) in [(Some("then"), 1), (Some("now"), 0), (None, 0)] {
+            let kept: Kept = serde_json::from_str(text).unwrap();
+            let table = kept.usable(now);
+            assert_eq!(table.generation, 3);
+            assert_eq!(table.apps[0].endpoints.len(), endpoints, "{now:?}");
+        }
     }
 
     #[test]

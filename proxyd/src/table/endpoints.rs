@@ -98,15 +98,21 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    pub fn begin(endpoint: &Arc<EndpointState>, lane: usize, now_ms: u64) -> Self {
+    pub fn begin(endpoint: &Arc<EndpointState>, lane: usize) -> Self {
         let counters = &endpoint.lanes[lane];
         counters.in_flight.fetch_add(1, Ordering::AcqRel);
-        counters.requests.fetch_add(1, Ordering::Relaxed);
-        counters.finished_ms.store(now_ms, Ordering::Relaxed);
         Self {
             endpoint: endpoint.clone(),
             lane,
         }
+    }
+}
+
+impl InFlight {
+    /// Counts it as a request that the endpoint has got: there is a connection for it.
+    pub fn count(&self) {
+        let requests = &self.endpoint.lanes[self.lane].requests;
+        requests.fetch_add(1, Ordering::Relaxed);
     }
 }
 

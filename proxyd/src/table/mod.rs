@@ -162,7 +162,7 @@ mod tests {
     fn an_endpoint_keeps_its_counters_when_it_begins_to_drain() {
         let active = table(vec![endpoint("one", 1, EndpointPhase::Active)]);
         let first = Table::compile(&active, &Table::default(), 2).unwrap();
-        let held = InFlight::begin(&first.apps["a/production"].active[0], 0, 5);
+        let held = InFlight::begin(&first.apps["a/production"].active[0], 0);
         let draining = table(vec![endpoint("one", 1, EndpointPhase::Draining)]);
         let second = Table::compile(&draining, &first, 2).unwrap();
         let app = &second.apps["a/production"];

@@ -75,10 +75,6 @@ pub struct Worker {
 }
 
 impl Worker {
-    pub fn table(&self) -> Arc<Table> {
-        self.table.borrow().clone()
-    }
-
     pub fn with_table<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
         look(&self.table.borrow())
     }

@@ -1,5 +1,6 @@
 use std::net::TcpListener;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use tako_proxyd::control::messages::{Down, StartFailure, Table, Up};
 
@@ -122,6 +123,11 @@ fn when_the_only_instance_has_died_requests_wait_for_its_replacement() {
     });
     assert_eq!(instance, "dead");
     session.until_wake();
+    // Trying again is not another cold start: it is said once, and again each second.
+    session.until_wake();
+    let said = Instant::now();
+    session.until_wake();
+    assert!(said.elapsed() > Duration::from_millis(500));
     session.push(proxy.place.table(3, vec![]));
     let upstream = Upstream::named("replaced");
     session.push(proxy.place.table(4, vec![active("new", upstream.addr)]));

@@ -59,6 +59,23 @@ fn sockets_are_handed_over_and_back_again() {
 }
 
 #[test]
+fn connections_wait_for_the_table_that_follows_the_sockets() {
+    let (stale, current) = (Upstream::named("stale"), Upstream::named("current"));
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    place.save(&place.table(1, vec![active("stale", stale.addr)]));
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    let _process = place.start();
+    let (mut session, _) = server.accept();
+    session.welcome(&[("https/0".to_owned(), &socket)]);
+    let trusted = place.trusted.clone();
+    let visitor = std::thread::spawn(move || Client::tls(addr, HOST, &trusted).get(HOST, "/").body);
+    session.push(place.table(2, vec![active("current", current.addr)]));
+    assert_eq!(visitor.join().unwrap(), b"current");
+}
+
+#[test]
 fn a_delta_replaces_apps_and_needs_its_base() {
     let (one, two) = (Upstream::named("one"), Upstream::named("two"));
     let place = Place::new();

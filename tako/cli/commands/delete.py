@@ -50,6 +50,8 @@ def delete(
     deadline = deadline_in(timeout)
     if bool(names) == bool(filename):
         raise CommandFailed("say what to delete: either -f FILE, or a kind and names", 2)
+    if filename and (selector or all):
+        raise CommandFailed("-l and --all choose among the documents of a kind; -f names each", 2)
     if filename:
         targets = [
             _Target(each.resource, each.namespace, each.name) for each in read_manifests(session, filename, namespace)

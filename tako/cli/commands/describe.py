@@ -26,7 +26,7 @@ def describe(
     kinds = Kinds(session.client)
     found = [
         (resource, document)
-        for resource, name in parse_references(kinds, names)
+        for resource, name in parse_references(kinds, names, everywhere=all_namespaces)
         for document in _documents(session.client, resource, where, name, selector)
     ]
     if session.settings.json:

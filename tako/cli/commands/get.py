@@ -38,9 +38,7 @@ def get(
     tako get apps -A; tako get app hello -o yaml; tako get apps,routes; tako get instances -l tako.sh/app=hello -w
     """
     chosen = check_format(output or ("json" if session.settings.json else None))
-    references = parse_references(Kinds(session.client), names)
-    if all_namespaces and any(reference.name for reference in references):
-        raise CommandFailed("a document is named in one namespace: leave out -A, or the name", 2)
+    references = parse_references(Kinds(session.client), names, everywhere=all_namespaces)
     where = None if all_namespaces else namespace or DEFAULT_NAMESPACE
     getter = _Getter(session, chosen, where, selector, field_selector, several=_kinds(references) > 1)
     if watch:

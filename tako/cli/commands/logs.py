@@ -15,7 +15,7 @@ App = Annotated[list[str], Argument("APP", "The app: hello, or app/hello.")]
 Follow = Annotated[bool, Option(("--follow", "-f"), "Go on with what is printed from now on.")]
 Tail = Annotated[int | None, Option(("--tail",), "Only the last N lines.", "N")]
 Since = Annotated[str | None, Option(("--since",), "Only lines that are not older, such as 10m.", "DURATION")]
-Instance = Annotated[str | None, Option(("--instance",), "Only of this instance.", "ID")]
+Instance = Annotated[str | None, Option(("--instance",), "Only of this instance, by its name or id.", "ID")]
 Stream = Annotated[str | None, Option(("--stream",), "Only out, err or server.", "STREAM")]
 
 STREAMS = ("out", "err", "server")
@@ -73,7 +73,8 @@ def _target(
     query = {
         "follow": "true" if follow else None,
         "tailLines": None if tail is None else str(tail),
-        "instance": instance,
+        # `tako get instances` shows the document's name; the log has the process's id, which is the end of it.
+        "instance": None if instance is None else instance.removeprefix(f"{app}-"),
         "stream": stream,
     }
     given = urlencode({key: value for key, value in query.items() if value is not None})

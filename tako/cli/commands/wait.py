@@ -103,7 +103,7 @@ def _as_text(value: Any) -> str:
 
 def _targets(session: Session, names: list[str], namespace: str | None, labels: str | None) -> list[Target]:
     targets: list[Target] = []
-    for resource, name in parse_references(Kinds(session.client), names):
+    for resource, name in parse_references(Kinds(session.client), names, everywhere=namespace is None):
         where = namespace if resource.namespaced else None
         if name is not None:
             targets.append((resource, where, name))
@@ -140,4 +140,6 @@ def _why(document: Document | None) -> str:
     ready = condition(document, "Ready") or condition(document, "Accepted")
     if ready is None or ready.get("status") == "True":
         return ""
-    return f"\n{ready.get('type')} is {ready.get('status')}, {ready.get('reason')}: {ready.get('message')}"
+    first, *more = str(ready.get("message", "")).splitlines() or [""]
+    told = [f"{ready.get('type')} is {ready.get('status')}, {ready.get('reason')}: {first}", *more]
+    return "".join(f"\n  {line}" for line in told)

@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// Waits for a message that fits, passing over others.
-    pub fn until<T>(&mut self, fits: impl Fn(&Up) -> Option<T>) -> T {
+    pub fn until<T>(&mut self, mut fits: impl FnMut(&Up) -> Option<T>) -> T {
         let due = std::time::Instant::now() + LIMIT;
         loop {
             let message = self.next();

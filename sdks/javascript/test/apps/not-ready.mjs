@@ -1,0 +1,4 @@
+export async function ready() {
+  throw new Error("database down");
+}
+export default () => new Response("never");
