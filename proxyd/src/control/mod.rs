@@ -93,10 +93,18 @@ impl Control {
         }
     }
 
-    /// Runs until the proxy is to exit.
-    pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) -> io::Result<()> {
+    /// Runs until the proxy is to exit; `own` are sockets opened by the proxy itself.
+    pub async fn run(
+        mut self,
+        own: Vec<Listener>,
+        mut events: mpsc::UnboundedReceiver<Event>,
+    ) -> io::Result<()> {
         let mut link = Link::new(self.path.is_some());
         let mut clock = Clock::new()?;
+        // After the clock, which catches SIGTERM: from the first connection on, the proxy ends gracefully.
+        if !own.is_empty() {
+            self.listen(own);
+        }
         loop {
             let next = tokio::select! {
                 event = events.recv() => Next::Event(event),
@@ -213,7 +221,7 @@ impl Control {
     }
 
     /// Accepts on these from now on.
-    pub fn listen(&mut self, listeners: Vec<Listener>) {
+    fn listen(&mut self, listeners: Vec<Listener>) {
         for listener in &listeners {
             log::info!("listening {} {}", listener.name, address(&listener.socket));
         }
