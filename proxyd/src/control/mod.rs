@@ -53,6 +53,8 @@ pub struct Control {
     pub table: Arc<Table>,
     pub reports: Reports,
     pub shutdown: Option<Shutdown>,
+    /// For how long there has been neither a tako-server nor a state folder.
+    gone_seconds: u32,
 }
 
 /// What the main loop waits for.
@@ -90,6 +92,7 @@ impl Control {
             table,
             reports: Reports::default(),
             shutdown: None,
+            gone_seconds: 0,
         }
     }
 
@@ -311,8 +314,9 @@ impl Control {
 
     fn on_second(&mut self, link: &mut Link) {
         if link.channel.is_none() {
-            return;
+            return self.end_when_abandoned();
         }
+        self.gone_seconds = 0;
         self.say_drained(link);
         for wake in Reports::wakes(&self.table) {
             link.say(&wake);

@@ -202,6 +202,18 @@ fn connections_nobody_accepted_yet_are_served_before_the_proxy_ends() {
 }
 
 #[test]
+fn a_proxy_whose_folder_is_gone_and_that_nobody_asks_for_ends() {
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let mut process = place.start();
+    let (mut session, _) = server.accept();
+    session.welcome(&[]);
+    drop((session, server));
+    drop(place);
+    assert!(process.exit().success());
+}
+
+#[test]
 fn what_does_not_finish_is_cut_off_when_the_time_is_over() {
     let upstream = Upstream::start(|_, connection| {
         // Answers nothing until the proxy is gone.
