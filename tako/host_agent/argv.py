@@ -60,9 +60,9 @@ def downloaded(runtimes: Path, tool: str, binary: str) -> str | None:
 
 
 def _version(text: str) -> tuple[tuple[int, int, str], ...]:
-    """Order versions by their numbers: 10.0.0 is higher than 9.9.9."""
+    """Order versions by their numbers: 10.0.0 is higher than 9.9.9, and 1.0.0 than 1.0.0-rc1."""
     parts = text.replace("-", ".").split(".")
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+    return (*((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts), (1, -1, ""))
 
 
 def _javascript(runtime: Runtime, runtimes: Path, path: str | None) -> tuple[str, ...]:
