@@ -46,7 +46,9 @@ async def prepare(app: DeploymentId, spec: ReleaseSpec, layout: Layout, owner: A
         fresh = layout.tmp / f"release-{uuid.uuid4().hex}"
         try:
             layout.tmp.mkdir(parents=True, exist_ok=True)
+            _refuse_own_data(_source(spec), layout)
             await asyncio.to_thread(_bring, spec, fresh)
+            await asyncio.to_thread(_check_digest, spec, fresh)
             _check_entry(spec, fresh)
             _unfinished(home).touch()
             await asyncio.to_thread(_move, fresh, home, owner)
@@ -93,6 +95,21 @@ def _bring(spec: ReleaseSpec, into: Path) -> None:
         _copy(source, into)
     else:
         raise Refused(f"the source {source} is not a directory; give an archive as spec.source.archive")
+
+
+def _refuse_own_data(source: Path, layout: Layout) -> None:
+    if layout.data_dir.is_relative_to(source):
+        raise Refused(
+            f"the source {source} contains the server's data directory {layout.data_dir}, which would be copied into "
+            "itself with every release; keep one of them elsewhere"
+        )
+
+
+def _check_digest(spec: ReleaseSpec, brought: Path) -> None:
+    """What is run must be what was applied: files may have been edited, or be edited, meanwhile."""
+    found = source_digest(_source(spec) if spec.source.archive is not None else brought)
+    if spec.source.digest not in (None, found):
+        raise Refused(f"the source {_source(spec)} has changed since it was applied; apply it again")
 
 
 def _copy(source: Path, into: Path) -> None:
