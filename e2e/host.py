@@ -103,12 +103,11 @@ class Host:
 
     def kill_everything(self) -> None:
         """kill -9 of the server, the proxy and every instance: what a power cut leaves behind."""
-        pids = processes.processes_of(self.data_dir)
-        if self._server is not None and self._server.poll() is None:
-            pids.add(self._server.pid)
-        processes.kill(pids)
+        # The server first: it would start again what is killed before it.
         if self._server is not None:
-            self._server.wait()
+            self.kill_server()
+        while pids := processes.processes_of(self.data_dir):
+            processes.kill(pids)
 
     def proxy_pid(self) -> int:
         (pid,) = processes.named(self.data_dir, "tako-proxyd")

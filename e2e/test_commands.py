@@ -88,23 +88,19 @@ def test_describe_events_and_explain_speak_to_a_person(host: Host) -> None:
 def test_logs_show_what_the_instances_print_and_follow_it(host: Host) -> None:
     host.apply(host.document("hello"))
     (name,) = host.await_healthy("hello", 1)
-    eventually("the boot line", lambda: f"hello {name} listens" in logs(host))
-    following = subprocess.Popen(
-        [str(BIN / "tako"), "logs", "app/hello", "-n", "production", "-f"],
-        env=host.environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    # The application prints its own id; the document's name has that of the app before it.
+    eventually("the boot line", lambda: f"{name.replace('-', ' ')} listens" in logs(host))
+    argv = [str(BIN / "tako"), "logs", "app/hello", "-n", "production", "-f"]
+    with subprocess.Popen(argv, env=host.environment, stdout=subprocess.PIPE, text=True) as following:
         assert following.stdout is not None
-        host.tako("scale", "app/hello", "-n", "production", "--instances", "2")
-        (other,) = eventually("a second one", lambda: set(host.healthy("hello")) - {name})
-        until = time.monotonic() + 20
-        while f"hello {other} listens" not in following.stdout.readline():
-            assert time.monotonic() < until
-    finally:
-        following.kill()
-        following.wait()
+        try:
+            host.tako("scale", "app/hello", "-n", "production", "--instances", "2")
+            (other,) = eventually("a second one", lambda: set(host.healthy("hello")) - {name})
+            until = time.monotonic() + 20
+            while f"{other.replace('-', ' ')} listens" not in following.stdout.readline():
+                assert time.monotonic() < until
+        finally:
+            following.kill()
 
 
 def logs(host: Host) -> str:

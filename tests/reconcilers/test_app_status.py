@@ -61,6 +61,18 @@ def test_a_serving_app_is_ready() -> None:
     assert ready(SERVING)[:2] == ("True", "Serving")
 
 
+@pytest.mark.parametrize(
+    "conditions",
+    [pytest.param([], id="not looked at"), pytest.param([{"type": "Ready", "status": "Unknown"}], id="in work")],
+)
+def test_an_app_is_not_ready_by_the_release_before_the_one_that_is_prepared(conditions: list[dict[str, str]]) -> None:
+    unprepared = {**PREPARED, "status": {"conditions": conditions}}
+    before = replace(SERVING, instances=(instance("a", OLD),), wanted_template=OLD, settled=OLD, settled_release=V1)
+    status, reason, message = ready(before, release=unprepared)
+    assert (status, reason) == ("Unknown", "Preparing")
+    assert "v1 goes on serving" in message
+
+
 def test_a_sleeping_app_is_ready() -> None:
     assert ready(replace(SERVING, instances=()), spec={"instances": 0})[:2] == ("True", "Asleep")
 
