@@ -11,13 +11,16 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::forward;
-use crate::worker::Worker;
+use crate::worker::{Connected, Worker};
 
 const BACKLOG: i32 = 4096;
 /// When the process has no file descriptor left, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+const LAST_LOOK: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scheme {
@@ -111,14 +114,18 @@ pub fn share_out(listeners: &[Listener], workers: usize) -> std::io::Result<Vec<
 /// The accept loops of a worker.
 #[derive(Default)]
 pub struct Accepting {
-    stops: Vec<Arc<Notify>>,
+    loops: Vec<(Arc<Notify>, JoinHandle<()>)>,
 }
 
 impl Accepting {
     /// Stops them after what is in the queues: closing a socket resets the connections nobody accepted.
-    pub fn stop(&mut self) {
-        for stop in self.stops.drain(..) {
+    pub async fn stop(&mut self) {
+        for (stop, _) in &self.loops {
             stop.notify_one();
+        }
+        for (_, ended) in self.loops.drain(..) {
+            // A loop that ended otherwise accepts nothing either.
+            let _ = ended.await;
         }
     }
 }
@@ -131,8 +138,9 @@ pub fn accept_on(worker: &Rc<Worker>, listeners: Vec<Listener>) -> Accepting {
             Ok(socket) => {
                 let stop = Arc::new(Notify::new());
                 let worker = worker.clone();
-                tokio::task::spawn_local(accept(worker, socket, listener.scheme, stop.clone()));
-                accepting.stops.push(stop);
+                let accepting_loop = accept(worker, socket, listener.scheme, stop.clone());
+                let ended = tokio::task::spawn_local(accepting_loop);
+                accepting.loops.push((stop, ended));
             }
             Err(error) => log::error!("cannot accept on {name}: {error}"),
         }
@@ -159,8 +167,16 @@ async fn accept(
             }
         }
     }
-    while let Some((stream, peer)) = accept_at_once(&socket).await {
+    loop {
+        // The queue is only looked at when the runtime comes to it.
+        tokio::time::sleep(LAST_LOOK).await;
+        let Some((stream, peer)) = accept_at_once(&socket).await else {
+            return;
+        };
         begin(&worker, stream, peer, scheme);
+        while let Some((stream, peer)) = accept_at_once(&socket).await {
+            begin(&worker, stream, peer, scheme);
+        }
     }
 }
 
@@ -173,7 +189,10 @@ async fn accept_at_once(socket: &tokio::net::TcpListener) -> Option<(TcpStream, 
 }
 
 fn begin(worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr, scheme: Scheme) {
-    tokio::task::spawn_local(forward::serve(worker.clone(), stream, peer, scheme));
+    // Counted before its task runs, or a worker that is finishing would not see it.
+    let connected = Connected::new(worker.clone());
+    let serving = forward::serve(connected, worker.clone(), stream, peer, scheme);
+    tokio::task::spawn_local(serving);
 }
 
 #[cfg(test)]

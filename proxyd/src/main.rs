@@ -58,7 +58,7 @@ fn run(args: Args) -> Result<(), String> {
     let workers = Workers::start(args.threads, &shared, &table, &config.into())
         .map_err(|error| error.to_string())?;
     let listeners = open_listeners(&args)?;
-    let mut control = Control::new(
+    let control = Control::new(
         args.control,
         disk,
         workers,
@@ -67,13 +67,10 @@ fn run(args: Args) -> Result<(), String> {
         wanted,
         table,
     );
-    if !listeners.is_empty() {
-        control.listen(listeners);
-    }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .and_then(|runtime| runtime.block_on(control.run(receiver)))
+        .and_then(|runtime| runtime.block_on(control.run(listeners, receiver)))
         .map_err(|error| error.to_string())
 }
 

@@ -171,10 +171,12 @@ class Supervisor:
     def view(self) -> AppView:
         """Return what is seen, as a value."""
         settled = self._templates.get(self._settled) if self._settled else None
+        wanted = self._templates[self._wanted.template] if self._wanted.template else None
         return AppView(
             app=self.app,
             instances=tuple(life.view() for life in self._lives.values()),
             wanted_template=self._wanted.template,
+            wanted_release=wanted.release if wanted else None,
             target=rollout.target_of(self._wanted, self._seen()),
             settled=self._settled,
             settled_release=settled.release if settled else None,

@@ -47,6 +47,7 @@ class AppView:
     app: DeploymentId
     instances: tuple[InstanceView, ...] = ()
     wanted_template: TemplateHash | None = None
+    wanted_release: ReleaseId | None = None
     target: TemplateHash | None = None  # what is being run; differs from wanted after giving up
     settled: TemplateHash | None = None
     settled_release: ReleaseId | None = None

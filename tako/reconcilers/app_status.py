@@ -75,7 +75,7 @@ def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
     if prepared is not None and prepared["status"] == "False":
         return Told("Ready", "False", prepared["reason"], prepared["message"] + _still_serving(view))
     # Until the release can be run, the host agent still wants, and is content with, the one before it.
-    if view.wanted_template is None or prepared is None or prepared["status"] != "True":
+    if view.wanted_release != version or prepared is None or prepared["status"] != "True":
         return Told("Ready", "Unknown", "Preparing", f"Release {version} is being prepared." + _still_serving(view))
     if view.given_up:
         back = f"Release {version} was rolled back.{_still_serving(view)}"

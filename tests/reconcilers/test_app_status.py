@@ -42,7 +42,9 @@ FAILURE = FailureView(
     last_output=("reading config", "no such table: users"),
     was_ready=False,
 )
-SERVING = AppView(SHOP, (instance("a"),), wanted_template=NEW, target=NEW, settled=NEW, settled_release=V2)
+SERVING = AppView(
+    SHOP, (instance("a"),), wanted_template=NEW, wanted_release=V2, target=NEW, settled=NEW, settled_release=V2
+)
 
 
 def ready(view: AppView, **more: Any) -> tuple[str, str, str]:
@@ -76,7 +78,7 @@ def test_a_sleeping_app_is_ready() -> None:
 
 
 def test_a_failed_start_is_told_with_the_last_output() -> None:
-    view = AppView(SHOP, wanted_template=NEW, target=NEW, failures=1, last_failure=FAILURE)
+    view = AppView(SHOP, wanted_template=NEW, wanted_release=V2, target=NEW, failures=1, last_failure=FAILURE)
     status, reason, message = ready(view)
     assert (status, reason) == ("False", "StartFailed")
     assert "exited with 1 before it reported a port" in message
@@ -101,6 +103,10 @@ def test_a_rollout_that_failed_says_why_and_what_serves() -> None:
 def test_while_a_release_is_replaced_nobody_says_ready() -> None:
     view = replace(SERVING, instances=(instance("a", OLD), instance("b")), settled=OLD, settled_release=V1)
     assert ready(view)[:2] == ("Unknown", "RollingOut")
+
+
+def test_until_its_release_is_prepared_an_app_that_serves_an_older_one_is_not_ready() -> None:
+    assert ready(replace(SERVING, wanted_release=V1))[:2] == ("Unknown", "Preparing")
 
 
 def test_a_source_that_cannot_be_read_is_the_reason() -> None:

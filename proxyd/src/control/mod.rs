@@ -53,6 +53,8 @@ pub struct Control {
     pub table: Arc<Table>,
     pub reports: Reports,
     pub shutdown: Option<Shutdown>,
+    /// For how long there has been neither a tako-server nor a state folder.
+    gone_seconds: u32,
 }
 
 /// What the main loop waits for.
@@ -90,13 +92,22 @@ impl Control {
             table,
             reports: Reports::default(),
             shutdown: None,
+            gone_seconds: 0,
         }
     }
 
-    /// Runs until the proxy is to exit.
-    pub async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) -> io::Result<()> {
+    /// Runs until the proxy is to exit; `own` are sockets opened by the proxy itself.
+    pub async fn run(
+        mut self,
+        own: Vec<Listener>,
+        mut events: mpsc::UnboundedReceiver<Event>,
+    ) -> io::Result<()> {
         let mut link = Link::new(self.path.is_some());
         let mut clock = Clock::new()?;
+        // After the clock, which catches SIGTERM: from the first connection on, the proxy ends gracefully.
+        if !own.is_empty() {
+            self.listen(own);
+        }
         loop {
             let next = tokio::select! {
                 event = events.recv() => Next::Event(event),
@@ -213,7 +224,7 @@ impl Control {
     }
 
     /// Accepts on these from now on.
-    pub fn listen(&mut self, listeners: Vec<Listener>) {
+    fn listen(&mut self, listeners: Vec<Listener>) {
         for listener in &listeners {
             log::info!("listening {} {}", listener.name, address(&listener.socket));
         }
@@ -303,8 +314,9 @@ impl Control {
 
     fn on_second(&mut self, link: &mut Link) {
         if link.channel.is_none() {
-            return;
+            return self.end_when_abandoned();
         }
+        self.gone_seconds = 0;
         self.say_drained(link);
         for wake in Reports::wakes(&self.table) {
             link.say(&wake);

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Control;
+use super::{Control, DRAIN};
 
 /// Clients that are about to send their next request get to: it is answered, and told to be the connection's last.
 /// Closing at once would cross with it.
 const IDLE_GRACE: Duration = Duration::from_secs(2);
+/// Longer than a restart of tako-server that makes its folders anew.
+const ABANDONED_SECONDS: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub struct Shutdown {
@@ -37,6 +39,21 @@ impl Control {
             close_idle_at: Some(now + IDLE_GRACE.min(drain / 2)),
             look_at: now,
         });
+    }
+
+    /// Ends the proxy when its folder was removed and nobody is there: nobody will know of it again, and it would hold its
+    /// ports for ever.
+    pub fn end_when_abandoned(&mut self) {
+        let is_abandoned = self.path.is_some() && self.shutdown.is_none() && self.disk.is_gone();
+        self.gone_seconds = if is_abandoned {
+            self.gone_seconds + 1
+        } else {
+            0
+        };
+        if self.gone_seconds >= ABANDONED_SECONDS {
+            log::error!("the state folder is gone and there is no tako-server");
+            self.begin_shutdown(DRAIN);
+        }
     }
 
     /// Goes on with it; true when the proxy can exit.

@@ -98,8 +98,13 @@ impl Client {
 }
 
 /// Serves a connection until it is closed.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: SocketAddr, scheme: Scheme) {
-    let _connected = Connected::new(worker.clone());
+pub async fn serve(
+    _connected: Connected,
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    scheme: Scheme,
+) {
     prepare(&stream);
     let stream = match scheme {
         Scheme::Http => Stream::Plain(stream),

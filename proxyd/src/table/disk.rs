@@ -64,6 +64,13 @@ impl Disk {
         Some(kept.usable(boot_id().as_deref()))
     }
 
+    /// Whether there is no folder to keep a table in.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        let folder = self.path.parent();
+        folder.is_some_and(|folder| matches!(folder.try_exists(), Ok(false)))
+    }
+
     /// Replaces the file at once. Not flushed to the disk: after a power cut tako-server sends the table anyway.
     pub fn save(&self, table: &Table) -> std::io::Result<()> {
         let beside = self.path.with_extension("json.new");

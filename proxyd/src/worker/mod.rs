@@ -182,14 +182,13 @@ async fn follow(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Order>) 
             }
             Some(Order::StartFailed(app, reason)) => worker.waiters.fail(&app, reason),
             Some(Order::Listen(listeners)) => {
-                accepting.stop();
-                accepting = listen::accept_on(&worker, listeners);
+                let mut before =
+                    std::mem::replace(&mut accepting, listen::accept_on(&worker, listeners));
+                before.stop().await;
             }
             Some(Order::Finish) => {
                 worker.is_finishing.set(true);
-                accepting.stop();
-                // What was in the accept queue becomes connections before this looks whether there are any.
-                tokio::task::yield_now().await;
+                accepting.stop().await;
                 worker.emptied.notify_one();
             }
             Some(Order::CloseIdle) => worker.timers.expire_idle(),

@@ -39,9 +39,14 @@ fn a_request_wakes_its_app_and_waits_for_it() {
     });
     let upstream = Upstream::named("awake");
     session.push(proxy.place.table(2, vec![active("one", upstream.addr)]));
+    let pushed = Instant::now();
     for request in waiting {
         assert_eq!(request.join().unwrap().text(), "awake");
     }
+    assert!(
+        pushed.elapsed() < Duration::from_secs(5),
+        "they were let go by the table, not by their time"
+    );
 }
 
 #[test]

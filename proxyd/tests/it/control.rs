@@ -210,6 +210,36 @@ fn idle_connections_to_an_instance_are_closed_when_it_drains() {
 }
 
 #[test]
+fn a_connection_that_was_in_use_when_its_instance_drained_is_not_kept() {
+    let (told, closed) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::start_by_head(move |_, connection| {
+        released.lock().unwrap().recv().unwrap();
+        connection.ok("last");
+        if connection.stream.read(&mut [0])? == 0 {
+            told.send(()).unwrap();
+        }
+        Ok(Then::Close)
+    });
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let table = place.table(1, vec![active("one", upstream.addr)]);
+    let proxy = place.serve(&table);
+    let (mut session, _) = server.accept();
+    session.welcome(&[]);
+    let mut client = proxy.client();
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    eventually("the request is there", || upstream.requests() == 1);
+    session.push(proxy.place.table(2, vec![draining("one", upstream.addr)]));
+    release.send(()).unwrap();
+    assert_eq!(client.reply().text(), "last");
+    let answered = std::time::Instant::now();
+    eventually("the connection is closed", || closed.try_recv().is_ok());
+    assert!(answered.elapsed() < std::time::Duration::from_secs(5));
+}
+
+#[test]
 fn the_table_on_disk_is_enough_to_serve() {
     let upstream = Upstream::named("one");
     let place = Place::new();

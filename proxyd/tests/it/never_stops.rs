@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
 use tako_proxyd::control::messages::Down;
 
@@ -165,6 +166,51 @@ fn on_sigterm_what_is_in_flight_is_finished_first() {
         ("late", Some("close"))
     );
     assert!(proxy.process.exit().success());
+}
+
+#[test]
+fn a_client_that_comes_back_while_the_proxy_ends_is_answered_and_told_to_go() {
+    let upstream = Upstream::named("one");
+    let mut proxy = Proxy::before(&upstream);
+    let mut client = proxy.client();
+    assert_eq!(client.get(HOST, "/").text(), "one");
+    proxy.process.terminate();
+    eventually("a response is the connection's last", || {
+        let reply = client.get(HOST, "/");
+        assert_eq!(reply.text(), "one");
+        reply.header("connection") == Some("close")
+    });
+    assert!(client.is_closed());
+    assert!(proxy.process.exit().success());
+}
+
+#[test]
+fn connections_nobody_accepted_yet_are_served_before_the_proxy_ends() {
+    let mut proxy = Proxy::before(&Upstream::named("one"));
+    assert_eq!(proxy.plain().get(HOST, "/").status, 307);
+    proxy.process.signal(Signal::STOP);
+    let mut clients: Vec<Client> = (0..20).map(|_| proxy.plain()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    }
+    proxy.process.terminate();
+    proxy.process.signal(Signal::CONT);
+    for client in &mut clients {
+        assert_eq!(client.reply().status, 307);
+    }
+    assert!(proxy.process.exit().success());
+}
+
+#[test]
+fn a_proxy_whose_folder_is_gone_and_that_nobody_asks_for_ends() {
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let mut process = place.start();
+    let (mut session, _) = server.accept();
+    session.welcome(&[]);
+    drop((session, server));
+    drop(place);
+    assert!(process.exit().success());
 }
 
 #[test]
