@@ -135,7 +135,8 @@ class Host:
         if self.proxy is not None:
             await self.proxy.stop(drain_seconds=10.0)
         for app in self.agent.views():
-            self.agent.want(app, None, 0, Timing(drain=10.0))
+            # The proxy is gone and has finished its requests: nobody is left to say that an instance is drained.
+            self.agent.want(app, None, 0, Timing(drain=0.0))
         deadline = asyncio.get_running_loop().time() + STOP_SECONDS
         while not all(self.agent.is_empty(app) for app in self.agent.views()):
             if asyncio.get_running_loop().time() > deadline:
