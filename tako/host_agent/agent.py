@@ -20,7 +20,7 @@ from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal, Supervisor
 from tako.host_agent.template import Template
 from tako.host_agent.views import AppView
-from tako.model.errors import Refused
+from tako.model.errors import Refused, TakoError
 from tako.model.kinds.app import Runtime
 from tako.model.names import INSTANCE_ID_ALPHABET, INSTANCE_ID_LENGTH, DeploymentId, InstanceId
 
@@ -212,7 +212,7 @@ class HostAgent:
     def settled(self, template: Template) -> None:
         try:
             settled.remember(self._layout, template)
-        except OSError as error:
+        except (OSError, TakoError) as error:
             self.tell(template.app, "ERROR", f"The good release cannot be remembered for a rollback: {error}")
 
     def tell(self, app: DeploymentId, level: str, message: str, **fields: str | int | None) -> None:
