@@ -16,6 +16,7 @@ from tako.host_agent.applog import AppLogs
 from tako.host_agent.isolation import IsolationMode, detect
 from tako.host_agent.layout import Layout
 from tako.host_agent.processes import Processes
+from tako.host_agent.removal import remove_unfinished
 from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import is_true
@@ -95,6 +96,7 @@ class Host:
     async def start(self) -> None:
         """Adopt what runs, serve what is declared; returns once both have begun."""
         await self.mirror.start()
+        await asyncio.to_thread(remove_unfinished, self.layout)
         self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
         self.agent.adopt()
         proxy = Proxy(
