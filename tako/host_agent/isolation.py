@@ -18,6 +18,7 @@ from tako.model.names import DeploymentId
 SHARED_GROUP = "tako-app"
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _CONTROLLERS = frozenset({"cpu", "memory", "pids"})
+_APPS, _SERVER_LEAF = "tako", "tako-server"
 _CPU_PERIOD_MICROSECONDS = 100_000
 # Bits of the capability sets in /proc, from linux/capability.h.
 _CAP_CHOWN, _CAP_SETGID, _CAP_SETUID = 0, 6, 7
@@ -62,7 +63,7 @@ class Isolation:
 
 
 def detect(mode: IsolationMode = IsolationMode.AUTO) -> Isolation:
-    """Look at this process's capabilities, tools and cgroup. Changes nothing."""
+    """Look at this process's capabilities and tools, and divide its cgroup where that can be done."""
     if mode is IsolationMode.OFF:
         return Isolation(missing=["users, privileges and cgroups (tako-server was started with --isolation off)"])
     missing: list[str] = []
@@ -80,7 +81,7 @@ def confine(isolation: Isolation, app: DeploymentId, limits: Limits) -> Confinem
     """
     name = user_name(app)
     user = _app_user(name) if isolation.user_switch else None
-    cgroup = _limited(isolation.cgroup_v2 / "tako" / name, limits) if isolation.cgroup_v2 else None
+    cgroup = _limited(isolation, isolation.cgroup_v2 / _APPS / name, limits) if isolation.cgroup_v2 else None
     return Confinement(user, cgroup, isolation.no_new_privs, isolation.rlimits)
 
 
@@ -107,20 +108,45 @@ def _effective_capabilities() -> int:
 
 
 def _own_cgroup(missing: list[str]) -> Path | None:
-    """Return the cgroup v2 directory below which ours may be made, or None, with what is in the way."""
+    """Return the cgroup v2 directory below which ours are made, or None, with what is in the way."""
     own = next((line[3:] for line in _lines("/proc/self/cgroup") if line.startswith("0::")), None)
     if own is None:
         missing.append("memory, CPU and process limits (no cgroup v2 is mounted)")
         return None
     directory = _CGROUP_ROOT / own.lstrip("/")
+    if directory.name == _SERVER_LEAF:
+        directory = directory.parent  # an earlier run in this process made room already
     lacking = _CONTROLLERS - set(" ".join(_lines(str(directory / "cgroup.controllers"))).split())
     if lacking:
         missing.append(f"memory, CPU and process limits (cgroup v2 lacks {', '.join(sorted(lacking))})")
         return None
-    if not os.access(directory, os.W_OK):
-        missing.append(f"memory, CPU and process limits ({directory} is not writable; delegate it to tako-server)")
+    fault = _make_room(directory)
+    if fault is not None:
+        missing.append(f"memory, CPU and process limits ({fault})")
         return None
     return directory
+
+
+def _make_room(directory: Path) -> str | None:
+    """Hand the controllers down to cgroups of ours; says what is in the way, or None.
+
+    A cgroup with processes of its own cannot hand them down, so the server moves into a leaf beside its apps. It
+    moves nobody else: what shares its cgroup is not ours to move.
+    """
+    strangers = set(_lines(str(directory / "cgroup.procs"))) - {str(os.getpid())}
+    if strangers:
+        return f"tako-server shares {directory} with other processes; run it as a service with Delegate=yes"
+    try:
+        leaf = directory / _SERVER_LEAF
+        leaf.mkdir(exist_ok=True)
+        (leaf / "cgroup.procs").write_text(str(os.getpid()))
+        apps = directory / _APPS
+        apps.mkdir(exist_ok=True)
+        for parent in (directory, apps):
+            (parent / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(_CONTROLLERS)))
+    except OSError as error:
+        return f"{directory} cannot be divided: {error.strerror}; run tako-server as a service with Delegate=yes"
+    return None
 
 
 def _lines(path: str) -> list[str]:
@@ -154,17 +180,17 @@ def _run(*command: str) -> None:
         raise RetryLater(f"`{' '.join(command)}` exited with {done.returncode}: {done.stderr.strip()}", 10.0)
 
 
-def _limited(cgroup: Path, limits: Limits) -> Path | None:
-    """Make the cgroup with these limits; None when the kernel does not let us, which only loses the limits."""
+def _limited(isolation: Isolation, cgroup: Path, limits: Limits) -> Path | None:
+    """Make the cgroup with these limits; None, and named as missing, when the kernel does not let us."""
     try:
-        cgroup.mkdir(parents=True, exist_ok=True)
-        for directory in (cgroup.parent.parent, cgroup.parent):
-            wanted = " ".join(f"+{name}" for name in sorted(_CONTROLLERS))
-            (directory / "cgroup.subtree_control").write_text(wanted)
+        cgroup.mkdir(exist_ok=True)
         (cgroup / "memory.max").write_text(str(limits.memory_bytes))
         quota = int(limits.cpus * _CPU_PERIOD_MICROSECONDS)
         (cgroup / "cpu.max").write_text(f"{quota} {_CPU_PERIOD_MICROSECONDS}")
         (cgroup / "pids.max").write_text(str(limits.processes))
-    except OSError:
+    except OSError as error:
+        told = f"memory, CPU and process limits of {cgroup.name} ({error.strerror})"
+        if told not in isolation.missing:
+            isolation.missing.append(told)
         return None
     return cgroup

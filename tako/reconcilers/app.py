@@ -17,6 +17,8 @@ from tako.reconcilers.app_children import (
     Remove,
     Update,
     Write,
+    certificate_name,
+    hosts_of,
     plan_children,
     release_version,
     stale_releases,
@@ -92,16 +94,21 @@ async def _digest(world: World, app: Doc, spec: AppSpec) -> str:
 
 
 async def _write_children(world: World, app: Doc, version: ReleaseId, digest: str) -> None:
-    namespace = app["metadata"]["namespace"]
+    namespace, name = app["metadata"]["namespace"], app["metadata"]["name"]
     seen: dict[str, list[Doc]] = {}
     for kind in (RELEASE, ROUTE, CERTIFICATE):
-        seen[kind.plural], _ = await world.resources.list(kind.group_resource, namespace)
+        # By label, which is looked up without reading the documents of every other app.
+        found, _ = await world.resources.list(kind.group_resource, namespace, labels=f"{APP_LABEL}={name}")
+        seen[kind.plural] = found
+    for host in hosts_of(AppSpec.model_validate(app["spec"])):
+        shared = await world.find(CERTIFICATE, namespace, certificate_name(host))
+        if shared is not None and shared["metadata"]["uid"] not in {d["metadata"]["uid"] for d in seen["certificates"]}:
+            seen["certificates"].append(shared)
     for write in plan_children(app, version, digest, seen):
         await _apply(world, namespace, write)
-    ours = [d for d in seen["releases"] if d["spec"]["app"] == app["metadata"]["name"]]
-    view = world.agent.view(DeploymentId(app["metadata"]["name"], namespace))
+    view = world.agent.view(DeploymentId(name, namespace))
     in_use = {version, *(i.release for i in view.instances)} | ({view.settled_release} - {None})
-    for stale in stale_releases(ours, (str(v) for v in in_use)):
+    for stale in stale_releases(seen["releases"], (str(v) for v in in_use)):
         await world.remove(RELEASE, namespace, stale)
 
 

@@ -64,10 +64,16 @@ def certificate_name(host: str) -> str:
     return host.replace("*", "wildcard", 1)
 
 
+def hosts_of(spec: AppSpec) -> tuple[str, ...]:
+    """Return the host names that an app's routes need certificates for."""
+    return tuple(sorted({parse_pattern(text).host for text in spec.routes}))
+
+
 def plan_children(app: Doc, version: ReleaseId, digest: str, seen: Mapping[str, Iterable[Doc]]) -> tuple[Write, ...]:
     """Return the writes that make an app's children what its spec says.
 
-    `seen` has the documents of the app's namespace by plural: ``releases``, ``routes``, ``certificates``.
+    `seen` has documents by plural (``releases``, ``routes``, ``certificates``): those of the app, and whatever else has
+    the name of a certificate it needs.
     """
     spec = AppSpec.model_validate(app["spec"])
     name = app["metadata"]["name"]
@@ -78,14 +84,13 @@ def plan_children(app: Doc, version: ReleaseId, digest: str, seen: Mapping[str, 
         writes.append(Create(RELEASE, release))
     routes = {f"{name}-{short_hash(str(parse_pattern(text)))}": {"app": name, "pattern": text} for text in spec.routes}
     writes += _sync(app, ROUTE, routes, _of(app, seen["routes"]))
-    hosts = sorted({parse_pattern(text).host for text in spec.routes})
     # A name that another app's certificate already covers is shared: one name, one certificate.
     taken = {d["metadata"]["name"] for d in seen["certificates"]} - {
         d["metadata"]["name"] for d in _of(app, seen["certificates"])
     }
     certificates = {
         certificate_name(host): {"hosts": [host], "issuer": "self-signed"}
-        for host in hosts
+        for host in hosts_of(spec)
         if certificate_name(host) not in taken
     }
     writes += _sync(app, CERTIFICATE, certificates, _of(app, seen["certificates"]))

@@ -35,8 +35,8 @@ class World:
     https_port: int
     # What was told last about an object; after a restart the latest is told once more.
     _told: dict[str, str] = field(default_factory=dict)
-    # Copying two releases at once only makes both slower.
-    _preparing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    # Many copies at once only slow each other down; an install that waits for the network must not hold up all others.
+    _preparing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
     _locks: dict[tuple[str, str, str], asyncio.Lock] = field(default_factory=dict)
 
     def now(self) -> str:
@@ -98,7 +98,7 @@ class World:
         return await asyncio.to_thread(source_digest, path)
 
     async def prepare(self, app: DeploymentId, spec: ReleaseSpec) -> Prepared:
-        """Bring a release's files here, one release at a time."""
+        """Bring a release's files here, a few releases at a time."""
         async with self._preparing:
             return await prepare(app, spec, self.layout, self.agent.owner_of(app))
 

@@ -229,6 +229,13 @@ class Host:
     def _document_changed(self, kind: Kind, doc: Doc) -> None:
         if kind in (RELEASE, ROUTE):
             self.apps.add(DeploymentId(doc["spec"]["app"], doc["metadata"]["namespace"]))
+        if kind is CERTIFICATE:
+            # It may have gone with the app that declared it, while another app has routes below the same host.
+            for app in self.mirror.in_namespace(APP, doc["metadata"]["namespace"]):
+                if any(
+                    text.partition("/")[0].lower() in doc["spec"]["hosts"] for text in app["spec"].get("routes", [])
+                ):
+                    self.apps.add(_id(app))
         if kind in (APP, ROUTE, CERTIFICATE):
             self.publish()
 
