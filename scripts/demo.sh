@@ -114,7 +114,7 @@ main() {
   tako scale app/$app -n production --instances 3
   tako logs app/$app -n production -f
   tako drift
-  tako kubeconfig > k && kubectl --kubeconfig k get apps -A
+  tako kubeconfig > ${data_dir#"$PWD"/}/kubeconfig && kubectl --kubeconfig ${data_dir#"$PWD"/}/kubeconfig get apps -A
   tako delete -f examples/bun/app.yaml     # or edit one, and tako apply -f it again
 
   make stop                                # stops the server and everything it runs
