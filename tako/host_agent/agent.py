@@ -11,7 +11,7 @@ from tako.host_agent import settled
 from tako.host_agent.applog import AppLogs
 from tako.host_agent.argv import http_argv
 from tako.host_agent.environment import envelope, http_environment, new_token
-from tako.host_agent.isolation import AppUser, Isolation, confine
+from tako.host_agent.isolation import AppUser, Isolation, app_user, confine
 from tako.host_agent.launch import LaunchOrder
 from tako.host_agent.layout import Layout
 from tako.host_agent.processes import Processes, Running
@@ -21,7 +21,7 @@ from tako.host_agent.supervisor import Refusal, Supervisor
 from tako.host_agent.template import Template
 from tako.host_agent.views import AppView
 from tako.model.errors import Refused
-from tako.model.kinds.app import Limits, Runtime
+from tako.model.kinds.app import Runtime
 from tako.model.names import INSTANCE_ID_ALPHABET, INSTANCE_ID_LENGTH, DeploymentId, InstanceId
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class HostAgent:
 
     def owner_of(self, app: DeploymentId) -> AppUser | None:
         """Return the user that an app's files belong to; None where every app runs as the server's own."""
-        return confine(self._isolation, app, Limits()).user
+        return app_user(self._isolation, app)
 
     @property
     def missing_isolation(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +107,8 @@ class ProxyProcess:
 
     def kill(self) -> None:
         if self._pidfd >= 0:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended, and the loop has not come to that yet
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _exited(self) -> None:
         if self._is_child:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tako import VERSION
+from tako.api.background import run_in_background
 from tako.api.server import ApiServer
 from tako.certs.self_signed import default_certificate
 from tako.host_agent.agent import HostAgent
@@ -20,6 +21,7 @@ from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.crd import custom_resource_definition
+from tako.model.errors import TakoError
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
@@ -123,8 +125,8 @@ class Host:
         self.operator = self._operator()
         self.operator.start()
         self._tasks = [
-            asyncio.create_task(self.operator.watch_over()),
-            asyncio.create_task(self._resync()),
+            run_in_background(self.operator.watch_over(), "operator's watchdog"),
+            run_in_background(self._resync(), "resync"),
         ]
         self.host_status.add(self.settings.server_name)
 
@@ -214,11 +216,18 @@ class Host:
                 for doc in self.mirror.of(RELEASE):
                     if not is_true(doc, "Ready"):
                         self.releases.add(_id(doc))
-                self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
-                self.publish()
+                await self._renew_default_certificate()
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
             self.host_status.add(self.settings.server_name)
+
+    async def _renew_default_certificate(self) -> None:
+        try:
+            self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
+        except TakoError as error:
+            # What is served is good for weeks yet, and by then the disk may have room.
+            log.warning("the default certificate is not renewed: %s", error)
+        self.publish()
 
     # --- news -----------------------------------------------------------------------------------------------
 
