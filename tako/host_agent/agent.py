@@ -58,6 +58,10 @@ class HostAgent:
             self.logs.watch(app)
         self._supervisor(app).want(template, instances, timing)
 
+    def rescale(self, app: DeploymentId, instances: int, timing: Timing) -> None:
+        """Run another number of what an app runs already, or of its last good release; nothing when it has none."""
+        self._supervisor(app).rescale(instances, timing)
+
     def retire(self, app: DeploymentId, instance: InstanceId) -> bool:
         """Replace one instance; False when it is not there."""
         supervisor = self._supervisors.get(app)
