@@ -243,6 +243,13 @@ def test_a_precondition_protects_from_deleting_the_successor(served: Served) -> 
         assert send(client, "DELETE", f"{PATH}/hello", body)[0] == 409
 
 
+def test_options_that_are_no_options_are_refused_in_words(served: Served) -> None:
+    with served.client() as client:
+        for body in (b'"x"', b"[1]", b'{"preconditions": 1}'):
+            assert send(client, "DELETE", f"{PATH}/hello", body)[0] == 400
+        assert send(client, "GET", f"{PATH}?limit={'9' * 5000}")[0] == 400
+
+
 def test_the_client_says_where_nobody_answers(tmp_path: Path) -> None:
     from tako.api.client import Unreachable
 
