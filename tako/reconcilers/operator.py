@@ -27,6 +27,7 @@ OPERATED: tuple[Kind, ...] = (APP, RELEASE, INSTANCE, ROUTE, CERTIFICATE, HOST)
 WATCHDOG_SECONDS = 5.0
 # The API server ends a watch now and then; kopf opens the next one within a second.
 GRACE_CHECKS = 2
+_TOUCHED = "operator.tako.sh/touched"
 
 
 class _RememberedEssence(kopf.DiffBaseStorage):
@@ -48,6 +49,37 @@ class _RememberedEssence(kopf.DiffBaseStorage):
     def forget(self, uid: str) -> None:
         """An object that is gone needs no memory."""
         self._essences.pop(uid, None)
+
+
+class _RememberedProgress(kopf.ProgressStorage):
+    """Keeps how far a failing handler is in memory, for the same reason.
+
+    Only :meth:`touch` writes into the object: the event which that causes is what wakes a delayed retry.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: dict[tuple[str, str], kopf.ProgressRecord] = {}
+
+    def fetch(self, *, key: str, body: kopf.Body) -> kopf.ProgressRecord | None:
+        return self._records.get((body["metadata"]["uid"], key))
+
+    def store(self, *, key: str, record: kopf.ProgressRecord, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records[(body["metadata"]["uid"], key)] = record
+
+    def purge(self, *, key: str, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.pop((body["metadata"]["uid"], key), None)
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        if (body["metadata"].get("annotations") or {}).get(_TOUCHED) != value:
+            patch.setdefault("metadata", {}).setdefault("annotations", {})[_TOUCHED] = value
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """Leave our own annotation out of what counts as a change."""
+        cleared = super().clear(essence=essence)
+        annotations = cleared.get("metadata", {}).get("annotations", {})
+        annotations.pop(_TOUCHED, None)
+        return cleared
 
 
 class Operator:
@@ -120,7 +152,7 @@ class Operator:
         settings.scanning.disabled = True  # the kinds are fixed
         settings.persistence.finalizer = FINALIZER
         settings.persistence.diffbase_storage = self._essences
-        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="operator.tako.sh")
+        settings.persistence.progress_storage = _RememberedProgress()
         # Our reconcilers never write what is there already, so there is no event to wait for.
         settings.persistence.consistency_timeout = 0
         settings.posting.enabled = False
