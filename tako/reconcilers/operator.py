@@ -27,7 +27,6 @@ OPERATED: tuple[Kind, ...] = (APP, RELEASE, INSTANCE, ROUTE, CERTIFICATE, HOST)
 WATCHDOG_SECONDS = 5.0
 # The API server ends a watch now and then; kopf opens the next one within a second.
 GRACE_CHECKS = 2
-_TOUCHED = "operator.tako.sh/touched"
 
 
 class _RememberedEssence(kopf.DiffBaseStorage):
@@ -52,34 +51,40 @@ class _RememberedEssence(kopf.DiffBaseStorage):
 
 
 class _RememberedProgress(kopf.ProgressStorage):
-    """Keeps how far a failing handler is in memory, for the same reason.
+    """Keeps how far a handler is in memory, for the same reason: nobody's object is written to for our bookkeeping.
 
-    Only :meth:`touch` writes into the object: the event which that causes is what wakes a delayed retry.
+    The one annotation is kopf's way to come back to an object after a delay; it goes when the handler is done.
     """
+
+    RETRY = "operator.tako.sh/retried-at"
 
     def __init__(self) -> None:
         super().__init__()
-        self._records: dict[tuple[str, str], kopf.ProgressRecord] = {}
+        self._records: dict[str, dict[str, Any]] = {}
 
-    def fetch(self, *, key: str, body: kopf.Body) -> kopf.ProgressRecord | None:
-        return self._records.get((body["metadata"]["uid"], key))
+    def fetch(self, *, key: Any, body: kopf.Body) -> Any:
+        return self._records.get(body["metadata"]["uid"], {}).get(key)
 
-    def store(self, *, key: str, record: kopf.ProgressRecord, body: kopf.Body, patch: kopf.Patch) -> None:
-        self._records[(body["metadata"]["uid"], key)] = record
+    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.setdefault(body["metadata"]["uid"], {})[key] = record
 
-    def purge(self, *, key: str, body: kopf.Body, patch: kopf.Patch) -> None:
-        self._records.pop((body["metadata"]["uid"], key), None)
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.get(body["metadata"]["uid"], {}).pop(key, None)
+        self.touch(body=body, patch=patch, value=None)
 
     def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
-        if (body["metadata"].get("annotations") or {}).get(_TOUCHED) != value:
-            patch.setdefault("metadata", {}).setdefault("annotations", {})[_TOUCHED] = value
+        if body.metadata.annotations.get(self.RETRY) != value:
+            patch.setdefault("metadata", {}).setdefault("annotations", {})[self.RETRY] = value
 
     def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
-        """Leave our own annotation out of what counts as a change."""
-        cleared = super().clear(essence=essence)
-        annotations = cleared.get("metadata", {}).get("annotations", {})
-        annotations.pop(_TOUCHED, None)
-        return cleared
+        essence = super().clear(essence=essence)
+        self.remove_annotations(essence, {self.RETRY})
+        self.remove_empty_stanzas(essence)
+        return essence
+
+    def forget(self, uid: str) -> None:
+        """An object that is gone needs no memory."""
+        self._records.pop(uid, None)
 
 
 class Operator:
@@ -98,6 +103,7 @@ class Operator:
         self._watches = watches
         self._loop = asyncio.get_running_loop()
         self._essences = _RememberedEssence()
+        self._progress = _RememberedProgress()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._missing: dict[str, int] = {}
@@ -152,7 +158,7 @@ class Operator:
         settings.scanning.disabled = True  # the kinds are fixed
         settings.persistence.finalizer = FINALIZER
         settings.persistence.diffbase_storage = self._essences
-        settings.persistence.progress_storage = _RememberedProgress()
+        settings.persistence.progress_storage = self._progress
         # Our reconcilers never write what is there already, so there is no event to wait for.
         settings.persistence.consistency_timeout = 0
         settings.posting.enabled = False
@@ -175,7 +181,7 @@ class Operator:
 
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
         where = (GROUP, VERSION, kind.plural)
-        essences = self._essences
+        memories = (self._essences, self._progress)
         if (reconcile := self._reconcile.get(kind.plural)) is not None:
             handler = self._handler(reconcile)
             for decorate in (kopf.on.create, kopf.on.update, kopf.on.resume):
@@ -185,7 +191,8 @@ class Operator:
 
         async def forget(type: str | None, uid: str | None, **_: Any) -> None:
             if type == "DELETED" and uid:
-                essences.forget(uid)
+                for memory in memories:
+                    memory.forget(uid)
 
         kopf.on.event(*where, id="forget", registry=registry)(forget)
 
