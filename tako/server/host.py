@@ -223,6 +223,7 @@ class Host:
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
             self.host_status.add(self.settings.server_name)
+            pointer.keep(self.layout)
 
     async def _renew_default_certificate(self) -> None:
         try:
