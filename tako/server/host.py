@@ -49,6 +49,8 @@ RESYNC_SECONDS = 10.0
 # A production install that failed is not cheap to try again; a certificate only has to be there.
 SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
+# A table of hundreds of apps costs some milliseconds; a burst of changes must not spend all the time on tables.
+PUBLISH_INTERVAL_SECONDS = 0.02
 
 
 class Host:
@@ -84,7 +86,8 @@ class Host:
         self.proxy: Proxy | None = None
         self.operator: Operator | None = None
         self._default_certificate: TableCertificate | None = None
-        self._publishing: asyncio.Handle | None = None
+        self._publishing: asyncio.TimerHandle | None = None
+        self._published_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -228,6 +231,7 @@ class Host:
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
             self.host_status.add(self.settings.server_name)
+            pointer.keep(self.layout)
 
     async def _renew_default_certificate(self) -> None:
         try:
@@ -291,12 +295,14 @@ class Host:
     # --- the table ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
-        """Give the proxy the table that follows from what is seen; many calls of one loop turn are one."""
+        """Give the proxy the table that follows from what is seen: at once, and in a burst every few milliseconds."""
         if self._publishing is None:
-            self._publishing = asyncio.get_running_loop().call_soon(self._push)
+            loop = asyncio.get_running_loop()
+            self._publishing = loop.call_at(self._published_at + PUBLISH_INTERVAL_SECONDS, self._push)
 
     def _push(self) -> None:
         self._publishing = None
+        self._published_at = asyncio.get_running_loop().time()
         if self.proxy is None:
             return
         self.proxy.push(
