@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tako.api.client import Client, RequestFailed
 from tests.api.conftest import CRDS, Served, app
+from tests.client import Client, RequestFailed
 
 APPS = "apps.tako.sh"
 PATH = "/apis/tako.sh/v1/namespaces/production/apps"
@@ -251,7 +251,7 @@ def test_options_that_are_no_options_are_refused_in_words(served: Served) -> Non
 
 
 def test_the_client_says_where_nobody_answers(tmp_path: Path) -> None:
-    from tako.api.client import Unreachable
+    from tests.client import Unreachable
 
     with pytest.raises(Unreachable, match=r"no\.sock.*no such socket"), Client.connect(tmp_path / "no.sock") as client:
         client.list(APPS)
