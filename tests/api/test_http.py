@@ -199,8 +199,9 @@ def test_a_watcher_that_hangs_up_is_forgotten_at_once(served: Served) -> None:
     assert _becomes(lambda: APPS not in served.api.store.feed.watched())
 
 
-def test_nothing_is_told_to_who_has_no_token(served: Served) -> None:
-    with Client.connect(url=served.url, token="", ca_pem=served.ca_pem) as stranger:
+@pytest.mark.parametrize("token", ["", "wrong", "\xff"], ids=["none", "another", "no text"])
+def test_nothing_is_told_to_who_has_no_token(served: Served, token: str) -> None:
+    with Client.connect(url=served.url, token=token, ca_pem=served.ca_pem) as stranger:
         for path in ("/", "/version", "/api", "/openapi/v3", "/healthz", PATH):
             code, _, body = stranger.raw("GET", path)
             assert code == 401
