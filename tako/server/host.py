@@ -20,6 +20,7 @@ from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.crd import custom_resource_definition
+from tako.model.errors import Refused
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
@@ -125,6 +126,7 @@ class Host:
         self._tasks = [
             asyncio.create_task(self.operator.watch_over()),
             asyncio.create_task(self._resync()),
+            asyncio.create_task(self._tell_when_proxy_serves(proxy)),
         ]
         self.host_status.add(self.settings.server_name)
 
@@ -202,6 +204,14 @@ class Host:
                 store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
             ),
         )
+
+    async def _tell_when_proxy_serves(self, proxy: Proxy) -> None:
+        """Publish the Host as soon as it is ready, not at the next look."""
+        try:
+            await proxy.settled(1)
+        except Refused:
+            pass  # that is what the Host will say
+        self.host_status.add(self.settings.server_name)
 
     async def _resync(self) -> None:
         """Look again at what is not as it should be: a missing directory may have come back without an event."""
