@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tako.api.client import Client, RequestFailed, Unreachable
 from tako.api.database import StoreFailed
 from tako.api.entries import Key
 from tako.api.recovery import StoreDamaged
 from tako.api.server import ApiServer
 from tako.model.errors import Refused
 from tests.api.conftest import CRDS, Served, app
+from tests.client import Client, RequestFailed, Unreachable
 
 APPS = "apps.tako.sh"
 ServeIn = Callable[..., Served]
