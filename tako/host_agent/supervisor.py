@@ -7,7 +7,7 @@ beside, by whoever listens to `changed`; nothing here waits for them.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -348,8 +348,3 @@ class Supervisor:
 
 def _now(later: float = 0.0) -> str:
     return datetime.fromtimestamp(time.time() + later, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def summary(views: Mapping[DeploymentId, AppView]) -> tuple[int, int]:
-    """Return how many apps and how many healthy instances there are."""
-    return len(views), sum(len(view.healthy) for view in views.values())

@@ -58,8 +58,10 @@ async def observe_app(world: World, app: DeploymentId) -> None:
         doc = await world.find(APP, app.environment, app.app)
         version = doc.get("status", {}).get("wantedRelease") if doc else None
         release = await world.find(RELEASE, app.environment, f"{app.app}-{version}") if version else None
-        if doc is None or release is None or not _is_current(doc):
-            # The pass over the new generation writes the status: nothing may claim to have seen that before.
+        declared = world.agent.view(app).wanted_template is not None
+        if doc is None or release is None or not declared or not _is_current(doc):
+            # The pass over the new generation, or of a new server, writes the status: nothing may claim to have
+            # seen that before.
             await record_instances(world, app, doc)
         else:
             await _observe(world, doc, ReleaseId(release["spec"]["version"]), release, None)

@@ -38,7 +38,8 @@ def plan_records(view: AppView, docs: Iterable[Doc]) -> RecordPlan:
     fail = [(doc, failure) for name, doc in gone.items() if failure is not None and name == failure.id]
     failed = [doc for name, doc in gone.items() if _state(doc) == InstanceState.FAILED]
     failed.sort(key=lambda d: (d["metadata"]["creationTimestamp"], d["metadata"]["name"]), reverse=True)
-    kept = {d["metadata"]["name"] for d in failed[:FAILED_KEPT]} | {d["metadata"]["name"] for d, _ in fail}
+    newest_first = [doc for doc, _ in fail] + [doc for doc in failed if not any(doc is known for known, _ in fail)]
+    kept = {d["metadata"]["name"] for d in newest_first[:FAILED_KEPT]}
     return RecordPlan(
         create=tuple(one for name, one in seen.items() if name not in known),
         update=tuple((known[name], one) for name, one in seen.items() if name in known),

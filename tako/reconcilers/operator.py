@@ -50,6 +50,43 @@ class _RememberedEssence(kopf.DiffBaseStorage):
         self._essences.pop(uid, None)
 
 
+class _RememberedProgress(kopf.ProgressStorage):
+    """Keeps how far a handler is in memory, for the same reason: nobody's object is written to for our bookkeeping.
+
+    The one annotation is kopf's way to come back to an object after a delay; it goes when the handler is done.
+    """
+
+    RETRY = "operator.tako.sh/retried-at"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: dict[str, dict[str, Any]] = {}
+
+    def fetch(self, *, key: Any, body: kopf.Body) -> Any:
+        return self._records.get(body["metadata"]["uid"], {}).get(key)
+
+    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.setdefault(body["metadata"]["uid"], {})[key] = record
+
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.get(body["metadata"]["uid"], {}).pop(key, None)
+        self.touch(body=body, patch=patch, value=None)
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        if body.metadata.annotations.get(self.RETRY) != value:
+            patch.setdefault("metadata", {}).setdefault("annotations", {})[self.RETRY] = value
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        essence = super().clear(essence=essence)
+        self.remove_annotations(essence, {self.RETRY})
+        self.remove_empty_stanzas(essence)
+        return essence
+
+    def forget(self, uid: str) -> None:
+        """An object that is gone needs no memory."""
+        self._records.pop(uid, None)
+
+
 class Operator:
     """A kopf operator that can be started again."""
 
@@ -66,6 +103,7 @@ class Operator:
         self._watches = watches
         self._loop = asyncio.get_running_loop()
         self._essences = _RememberedEssence()
+        self._progress = _RememberedProgress()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._missing: dict[str, int] = {}
@@ -120,7 +158,7 @@ class Operator:
         settings.scanning.disabled = True  # the kinds are fixed
         settings.persistence.finalizer = FINALIZER
         settings.persistence.diffbase_storage = self._essences
-        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="operator.tako.sh")
+        settings.persistence.progress_storage = self._progress
         # Our reconcilers never write what is there already, so there is no event to wait for.
         settings.persistence.consistency_timeout = 0
         settings.posting.enabled = False
@@ -143,7 +181,7 @@ class Operator:
 
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
         where = (GROUP, VERSION, kind.plural)
-        essences = self._essences
+        memories = (self._essences, self._progress)
         if (reconcile := self._reconcile.get(kind.plural)) is not None:
             handler = self._handler(reconcile)
             for decorate in (kopf.on.create, kopf.on.update, kopf.on.resume):
@@ -153,7 +191,8 @@ class Operator:
 
         async def forget(type: str | None, uid: str | None, **_: Any) -> None:
             if type == "DELETED" and uid:
-                essences.forget(uid)
+                for memory in memories:
+                    memory.forget(uid)
 
         kopf.on.event(*where, id="forget", registry=registry)(forget)
 

@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from tako import VERSION
@@ -16,6 +17,7 @@ from tako.host_agent.applog import AppLogs
 from tako.host_agent.isolation import IsolationMode, detect
 from tako.host_agent.layout import Layout
 from tako.host_agent.processes import Processes
+from tako.host_agent.removal import remove_unfinished
 from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import is_true
@@ -47,6 +49,8 @@ RESYNC_SECONDS = 10.0
 # A production install that failed is not cheap to try again; a certificate only has to be there.
 SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
+# A table of hundreds of apps costs some milliseconds; a burst of changes must not spend all the time on tables.
+PUBLISH_INTERVAL_SECONDS = 0.02
 
 
 class Host:
@@ -82,7 +86,8 @@ class Host:
         self.proxy: Proxy | None = None
         self.operator: Operator | None = None
         self._default_certificate: TableCertificate | None = None
-        self._publishing: asyncio.Handle | None = None
+        self._publishing: asyncio.TimerHandle | None = None
+        self._published_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -95,6 +100,7 @@ class Host:
     async def start(self) -> None:
         """Adopt what runs, serve what is declared; returns once both have begun."""
         await self.mirror.start()
+        await asyncio.to_thread(remove_unfinished, self.layout)
         self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
         self.agent.adopt()
         proxy = Proxy(
@@ -209,9 +215,14 @@ class Host:
         """Look again at what is not as it should be: a missing directory may have come back without an event."""
         for turn in itertools.count(1):
             await asyncio.sleep(RESYNC_SECONDS)
-            for doc in self.mirror.of(APP):
+            # The store and not the mirror: what is declared must never look as if it were not.
+            declared, _ = await self.api.resources.list(APP.group_resource)
+            self.agent.retire_undeclared(map(_id, declared))
+            for doc in declared:
                 if not is_true(doc, "Ready"):
                     self.apps.add(_id(doc))
+                    if (lost := lost_release(doc, self.mirror)) is not None:
+                        self.releases.add(lost)
             if turn % SLOW_RESYNC_EVERY == 0:
                 for doc in self.mirror.of(RELEASE):
                     if not is_true(doc, "Ready"):
@@ -220,6 +231,7 @@ class Host:
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
             self.host_status.add(self.settings.server_name)
+            pointer.keep(self.layout)
 
     async def _renew_default_certificate(self) -> None:
         try:
@@ -283,12 +295,14 @@ class Host:
     # --- the table ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
-        """Give the proxy the table that follows from what is seen; many calls of one loop turn are one."""
+        """Give the proxy the table that follows from what is seen: at once, and in a burst every few milliseconds."""
         if self._publishing is None:
-            self._publishing = asyncio.get_running_loop().call_soon(self._push)
+            loop = asyncio.get_running_loop()
+            self._publishing = loop.call_at(self._published_at + PUBLISH_INTERVAL_SECONDS, self._push)
 
     def _push(self) -> None:
         self._publishing = None
+        self._published_at = asyncio.get_running_loop().time()
         if self.proxy is None:
             return
         self.proxy.push(
@@ -330,3 +344,13 @@ class Host:
 def _id(doc: Doc) -> DeploymentId:
     """Return name and namespace of any document of ours."""
     return DeploymentId(doc["metadata"]["name"], doc["metadata"]["namespace"])
+
+
+def lost_release(app: Doc, mirror: Mirror) -> DeploymentId | None:
+    """Return the wanted release of an app when its files were there and are not any more."""
+    meta = app["metadata"]
+    name = f"{meta['name']}-{app.get('status', {}).get('wantedRelease')}"
+    release = mirror.find(RELEASE, meta["namespace"], name)
+    if release is None or not is_true(release, "Ready") or Path(release["status"]["path"]).is_dir():
+        return None
+    return _id(release)
