@@ -9,7 +9,7 @@ from bench.table import Table, milliseconds, spread
 from e2e.host import INTERPRETER, SERVE, Host, eventually
 from e2e.processes import kill
 
-ROUNDS = 12
+ROUNDS = 20
 
 
 def measure(host: Host) -> list[Table]:

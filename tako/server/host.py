@@ -23,7 +23,7 @@ from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.crd import custom_resource_definition
-from tako.model.errors import TakoError
+from tako.model.errors import Refused, TakoError
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
@@ -49,6 +49,8 @@ RESYNC_SECONDS = 10.0
 # A production install that failed is not cheap to try again; a certificate only has to be there.
 SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
+# The Host counts apps, instances and tables; in a burst it is enough to count now and then.
+HOST_STATUS_SECONDS = 0.3
 # A table of hundreds of apps costs some milliseconds; a burst of changes must not spend all the time on tables.
 PUBLISH_INTERVAL_SECONDS = 0.02
 
@@ -133,6 +135,7 @@ class Host:
         self._tasks = [
             run_in_background(self.operator.watch_over(), "operator's watchdog"),
             run_in_background(self._resync(), "resync"),
+            run_in_background(self._tell_when_proxy_serves(proxy), "first look at the proxy"),
         ]
         self.host_status.add(self.settings.server_name)
 
@@ -210,6 +213,14 @@ class Host:
                 store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
             ),
         )
+
+    async def _tell_when_proxy_serves(self, proxy: Proxy) -> None:
+        """Publish the Host as soon as it is ready, not at the next look."""
+        try:
+            await proxy.settled(1)
+        except Refused:
+            pass  # that is what the Host will say
+        self.host_status.add(self.settings.server_name)
 
     async def _resync(self) -> None:
         """Look again at what is not as it should be: a missing directory may have come back without an event."""
@@ -305,6 +316,7 @@ class Host:
         self._published_at = asyncio.get_running_loop().time()
         if self.proxy is None:
             return
+        self.host_status.add_later(self.settings.server_name, HOST_STATUS_SECONDS)
         self.proxy.push(
             table_content(
                 apps=self.mirror.of(APP),
