@@ -211,6 +211,7 @@ class Host:
                 isolation=self.isolation_in_force(),
                 missing_isolation=tuple(self.isolation.missing),
                 store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
+                store_notice=self.api.notice,
             ),
         )
 
