@@ -143,6 +143,8 @@ class Operator:
 
     def _run(self, stop: threading.Event) -> None:
         logging.getLogger("kopf").setLevel(logging.WARNING)
+        # It warns at every start that signals are ours, which is what a thread of its own is for.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
         asyncio.run(
             kopf.operator(
                 registry=self._registry(),
