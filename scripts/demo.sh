@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 data_dir=$(realpath -m "${DATA_DIR:-.demo}")
 http_port=${HTTP_PORT:-8080}
 https_port=${HTTPS_PORT:-8443}
+api_port=${API_PORT:-6440}
 export TAKO_API_SOCKET="$data_dir/api.sock"
 export PATH="$PWD/.venv/bin:$PATH"
 
@@ -28,7 +29,7 @@ start_server() {
     fi
     # Its own session: the server outlives this script and the terminal.
     setsid tako-server --data-dir "$data_dir" --http-port "$http_port" --https-port "$https_port" \
-        --isolation off >>"$data_dir/server.log" 2>&1 </dev/null &
+        --api-port "$api_port" --isolation off >>"$data_dir/server.log" 2>&1 </dev/null &
     echo $! >"$data_dir/server.pid"
     local waited=0
     until running; do
@@ -113,7 +114,7 @@ main() {
   tako scale app/$app -n production --instances 3
   tako logs app/$app -n production -f
   tako drift
-  tako kubeconfig > k && kubectl --kubeconfig k get apps -A
+  tako kubeconfig > ${data_dir#"$PWD"/}/kubeconfig && kubectl --kubeconfig ${data_dir#"$PWD"/}/kubeconfig get apps -A
   tako delete -f examples/bun/app.yaml     # or edit one, and tako apply -f it again
 
   make stop                                # stops the server and everything it runs

@@ -284,11 +284,6 @@ def resource_path(
     return "/" + "/".join(parts)
 
 
-def warnings_of(headers: dict[str, str]) -> list[str]:
-    """Return what the Warning headers of an answer say."""
-    return [part.strip(", ").strip('"') for part in headers.get("Warning", "").split("299 - ")[1:]]
-
-
 def _with_query(path: str, query: dict[str, str | None] | None) -> str:
     given = {key: value for key, value in (query or {}).items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path

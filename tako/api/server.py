@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tako.api import builtin_rules
 from tako.api.auth import authentication
+from tako.api.background import run_in_background
 from tako.api.builtin import NAMESPACES, built_in_registry
 from tako.api.changes import Admission, Changes, Clock, Document, utc_now
 from tako.api.credentials import Credentials, load_credentials
@@ -132,9 +133,7 @@ class ApiServer:
         # What is always there again would only seem to have been deleted.
         changes.protected.add(f"{NAMESPACES}/default")
         for name, job in (("collector", collector.run()), ("event expiry", expiry.run())):
-            task = asyncio.create_task(job, name=name)
-            task.add_done_callback(_tell_of_bug)
-            self._tasks.append(task)
+            self._tasks.append(run_in_background(job, name))
 
     async def _runner(self) -> web.AppRunner:
         application = web.Application(middlewares=[authentication(self.credentials.token)], client_max_size=_BODY_LIMIT)
@@ -148,9 +147,3 @@ class ApiServer:
         await runner.setup()
         self._runners.append(runner)
         return runner
-
-
-def _tell_of_bug(task: asyncio.Task[None]) -> None:
-    """These tasks end only by cancellation."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.critical("the %s ended; it starts again with the server", task.get_name(), exc_info=error)

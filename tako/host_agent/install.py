@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import shlex
 import shutil
+import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tako.host_agent.argv import downloaded, find_python
@@ -53,7 +56,7 @@ def _command(runtime: Runtime, directory: Path, layout: Layout) -> str | None:
         if not (directory / "requirements.txt").exists() or (directory / ".venv").exists():
             return None
         # Packages that the interpreter has already, our SDK among them, stay visible.
-        python = find_python(directory, directory, layout.runtimes)
+        python = shlex.quote(find_python(directory, directory, layout.runtimes))
         make = f"{python} -m venv --system-site-packages .venv"
         return f"{make} && .venv/bin/python -m pip install --quiet -r requirements.txt"
     return None
@@ -73,8 +76,7 @@ async def _run(command: str, directory: Path, path: str, owner: AppUser | None) 
     home = directory / ".install-home"
     home.mkdir(exist_ok=True)
     if owner is not None:
-        for place in (directory, *directory.rglob("*")):
-            os.lchown(place, owner.uid, owner.gid)
+        os.chown(home, owner.uid, owner.gid)
     process = await asyncio.create_subprocess_shell(
         command,
         cwd=directory,
@@ -89,16 +91,26 @@ async def _run(command: str, directory: Path, path: str, owner: AppUser | None) 
     )
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            output, _ = await process.communicate()
+            output, _ = await _output(process)
     except TimeoutError:
-        os.killpg(process.pid, 9)
-        await process.wait()
         raise Refused(f"`{command}` did not finish within {TIMEOUT_SECONDS:.0f} s in {directory}") from None
     finally:
-        shutil.rmtree(home, ignore_errors=True)
+        # Caches of a package manager are thousands of files.
+        await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
     if process.returncode != 0:
         tail = output[-_TAIL_BYTES:].decode("utf-8", "replace").strip()
         raise Refused(f"`{command}` exited with {process.returncode}; its last output:\n{tail}")
+
+
+async def _output(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """Return what it prints until it ends. Whoever stops waiting, also by stopping the server, ends it."""
+    try:
+        return await process.communicate()
+    except asyncio.CancelledError:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+        raise
 
 
 def _passed_on() -> dict[str, str]:

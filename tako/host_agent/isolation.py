@@ -80,9 +80,13 @@ def confine(isolation: Isolation, app: DeploymentId, limits: Limits) -> Confinem
     Blocks for some 50 ms the first time an app gets a user. Raises `RetryLater` when the user cannot be made.
     """
     name = user_name(app)
-    user = _app_user(name) if isolation.user_switch else None
     cgroup = _limited(isolation, isolation.cgroup_v2 / _APPS / name, limits) if isolation.cgroup_v2 else None
-    return Confinement(user, cgroup, isolation.no_new_privs, isolation.rlimits)
+    return Confinement(app_user(isolation, app), cgroup, isolation.no_new_privs, isolation.rlimits)
+
+
+def app_user(isolation: Isolation, app: DeploymentId) -> AppUser | None:
+    """Make sure the app's user exists; None where every app runs as the server's own. Blocks as `confine` does."""
+    return _app_user(user_name(app)) if isolation.user_switch else None
 
 
 def user_name(app: DeploymentId) -> str:

@@ -7,7 +7,7 @@ beside, by whoever listens to `changed`; nothing here waits for them.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -86,6 +86,7 @@ class Supervisor:
         self._retry_at: str | None = None
         self._last_failure: FailureView | None = None
         self._differs_since: str | None = None
+        self._failing = False
         self._soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -97,13 +98,19 @@ class Supervisor:
         if self._known and wanted == self._wanted:
             return
         if wanted.template != self._wanted.template:
-            self._failures, self._retry_at, self._given_up = 0, None, None
+            self._failures, self._retry_at, self._given_up, self._failing = 0, None, None, False
             if self._known:
                 self._last_failure = None
         if template is not None:
             self._templates[template.hash] = template
         self._wanted, self._known = wanted, True
         self.nudge()
+
+    def rescale(self, instances: int, timing: Timing) -> None:
+        """Run another number of what is wanted already, or of what served before a restart."""
+        template = self._wanted.template or self._settled
+        if template is not None:
+            self.want(self._templates[template], instances, timing)
 
     def fall_back_on(self, template: Template) -> None:
         """Tell which template last served alone, as it was remembered before a restart."""
@@ -182,6 +189,7 @@ class Supervisor:
             settled_release=settled.release if settled else None,
             given_up=self._given_up is not None and self._given_up == self._wanted.template,
             failures=self._failures,
+            failing=self._failing,
             retry_at=self._retry_at,
             last_failure=self._last_failure,
             differs_since=self._differs_since,
@@ -234,7 +242,7 @@ class Supervisor:
         settled = self._wanted.template == self._settled and not acting
         agrees = settled and healthy == len(self._lives) and healthy >= self.wanted_instances
         if agrees:
-            self._differs_since = None
+            self._differs_since, self._failing = None, False
         elif self._differs_since is None:
             self._differs_since = _now()
 
@@ -329,6 +337,7 @@ class Supervisor:
         target = rollout.target_of(self._wanted, self._seen())
         if template is None or template.hash != target:
             return  # an old one that dies while it is being replaced says nothing about the new one
+        self._failing = True
         self._failures = 1 if steady else self._failures + 1
         self._failed_at = now
         wait = rollout.backoff_seconds(self._failures)
@@ -339,8 +348,3 @@ class Supervisor:
 
 def _now(later: float = 0.0) -> str:
     return datetime.fromtimestamp(time.time() + later, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def summary(views: Mapping[DeploymentId, AppView]) -> tuple[int, int]:
-    """Return how many apps and how many healthy instances there are."""
-    return len(views), sum(len(view.healthy) for view in views.values())

@@ -53,6 +53,7 @@ class AppView:
     settled_release: ReleaseId | None = None
     given_up: bool = False
     failures: int = 0
+    failing: bool = False  # since the last failure the app has not been as it is wanted
     retry_at: str | None = None  # when the next start is tried after failures, RFC 3339
     last_failure: FailureView | None = None
     differs_since: str | None = None  # since when wanted and seen differ, RFC 3339

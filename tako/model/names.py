@@ -42,7 +42,7 @@ class DeploymentId:
 
 def name_fault(name: str) -> str | None:
     """Say what is wrong with an app or environment name, or None."""
-    if _NAME.match(name):
+    if _NAME.fullmatch(name):
         return None
     if len(name) > 63:
         return f"is {len(name)} characters long; at most 63 are allowed, because it becomes part of a DNS name"

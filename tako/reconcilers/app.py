@@ -131,12 +131,8 @@ async def _apply(world: World, namespace: str, write: Write) -> None:
 
 
 def _declare(world: World, app: Doc, spec: AppSpec, release: Doc | None) -> None:
-    """Tell the host agent what to run, once there are files to run; until then what runs goes on."""
-    if release is None or not is_true(release, "Ready"):
-        return
+    """Tell the host agent what to run; until the wanted release can be run, the last good one is what runs."""
     deployment = DeploymentId(app["metadata"]["name"], app["metadata"]["namespace"])
-    version = ReleaseId(release["spec"]["version"])
-    template = Template.of(deployment, spec, version, Path(release["status"]["path"]))
     rollout = spec.rollout
     timing = Timing(
         startup=rollout.startup_timeout_seconds,
@@ -145,6 +141,11 @@ def _declare(world: World, app: Doc, spec: AppSpec, release: Doc | None) -> None
         stop=rollout.stop_timeout_seconds,
         idle=spec.idle_timeout_seconds,
     )
+    if release is None or not is_true(release, "Ready"):
+        world.agent.rescale(deployment, spec.instances, timing)
+        return
+    version = ReleaseId(release["spec"]["version"])
+    template = Template.of(deployment, spec, version, Path(release["status"]["path"]))
     world.agent.want(deployment, template, spec.instances, timing)
 
 
@@ -177,5 +178,6 @@ async def _write_status(
         return
     after = next(c for c in status["conditions"] if c["type"] == "Ready")
     if before is None or (before["status"], before["reason"]) != (after["status"], after["reason"]):
-        level = "Warning" if after["status"] == "False" and after["reason"] != "Starting" else "Normal"
+        expected = after["reason"] in ("Starting", "Scaling")
+        level = "Warning" if after["status"] == "False" and not expected else "Normal"
         await world.tell(app, level, after["reason"], after["message"])

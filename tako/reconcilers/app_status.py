@@ -67,13 +67,13 @@ def url_of(pattern: str, https_port: int) -> str:
 def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
     view = world.view
     if world.source_fault is not None:
-        return Told("Ready", "False", "SourceUnusable", world.source_fault + _still_serving(view))
+        return Told("Ready", "False", "SourceUnusable", _sentence(world.source_fault) + _still_serving(view))
     release = world.release
     if release is None or version is None:
         return Told("Ready", "Unknown", "Reading", "The source is being read.")
     prepared = condition_of(release, "Ready")
     if prepared is not None and prepared["status"] == "False":
-        return Told("Ready", "False", prepared["reason"], prepared["message"] + _still_serving(view))
+        return Told("Ready", "False", prepared["reason"], _sentence(prepared["message"]) + _still_serving(view))
     # Until the release can be run, the host agent still wants, and is content with, the one before it.
     if view.wanted_release != version or prepared is None or prepared["status"] != "True":
         return Told("Ready", "Unknown", "Preparing", f"Release {version} is being prepared." + _still_serving(view))
@@ -81,7 +81,7 @@ def _ready(spec: AppSpec, version: ReleaseId | None, world: AppWorld) -> Told:
         back = f"Release {version} was rolled back.{_still_serving(view)}"
         why = f" {explain(view.last_failure)}" if view.last_failure else ""
         return Told("Ready", "False", "RolloutFailed", back + why)
-    if view.failures and len(view.healthy) < spec.instances and view.last_failure and view.failures > 1:
+    if view.failing and view.failures > 1 and len(view.healthy) < spec.instances and view.last_failure:
         again = f"It backs off: the next start is at {view.retry_at}." if view.retry_at else ""
         return Told("Ready", "False", _loop_reason(view), explain(view.last_failure, again, _still_serving(view)))
     return _progress(spec, version, view)
@@ -106,13 +106,18 @@ def _progress(spec: AppSpec, version: ReleaseId, view: AppView) -> Told:
             f"Release {version} replaces {view.settled_release}, one instance at a time.",
         )
     if len(ready) < spec.instances:
-        why = f" {explain(view.last_failure)}" if view.failures and view.last_failure else ""
-        return Told(
-            "Ready", "False", "InstancesMissing", f"{len(ready)} of {spec.instances} instances take requests.{why}"
-        )
+        count = f"{len(ready)} of {spec.instances} instances take requests"
+        if view.failing and view.last_failure:
+            return Told("Ready", "False", "InstancesMissing", f"{count}. {explain(view.last_failure)}")
+        return Told("Ready", "False", "Scaling", f"{count}; the others are starting.")
     if spec.instances == 0 and not ready:
         return Told("Ready", "True", "Asleep", "No instance runs; the next request starts one.")
     return Told("Ready", "True", "Serving", f"Release {version} serves on {len(ready)} of {spec.instances} instances.")
+
+
+def _sentence(text: str) -> str:
+    # What a program printed keeps its own last line.
+    return text if text.endswith((".", "\n")) or "\n" in text else f"{text}."
 
 
 def _still_serving(view: AppView) -> str:

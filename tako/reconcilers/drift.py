@@ -75,6 +75,11 @@ def _of_app(doc: Doc, app: DeploymentId, view: AppView) -> list[Difference]:
         )
     if len(current) < spec.instances and not view.given_up:
         found.append(_for(app, "instances", f"{spec.instances} healthy", f"{len(current)} healthy", view, _doing(view)))
+    ready = condition_of(doc, "Ready") or {}
+    if ready.get("status") == "False" and ready.get("reason") in ("SourceUnusable", "PrepareFailed"):
+        seen, since = str(ready.get("message")), str(ready.get("lastTransitionTime") or "")
+        action = "looking at it again every few seconds"
+        found.append(Difference("App", app.environment, app.app, "spec.source", "usable", seen, since, action))
     extra = len(view.instances) - len(current)
     if extra and not found:
         states = ", ".join(f"{i.id} {i.state.value}" for i in view.instances if i not in current)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from tako.api.background import run_in_background
 from tako.api.errors import ApiError
 from tako.api.resources import Resources
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, RELEASE, ROUTE, Kind
@@ -33,7 +34,7 @@ class Mirror:
         for kind in MIRRORED:
             docs, revision = await self._resources.list(kind.group_resource)
             self._docs[kind.plural] = {_key(doc): doc for doc in docs}
-            self._tasks.append(asyncio.create_task(self._follow(kind, revision)))
+            self._tasks.append(run_in_background(self._follow(kind, revision), f"mirror of {kind.plural}"))
 
     async def close(self) -> None:
         for task in self._tasks:
@@ -62,10 +63,16 @@ class Mirror:
                 if error.code != 410:
                     raise
             log.warning("the watch over %s fell behind; reading all of them again", kind.plural)
-            listed, revision = await self._resources.list(kind.group_resource)
-            self._docs[kind.plural] = {_key(doc): doc for doc in listed}
-            for doc in listed:
-                self._changed(kind, doc)
+            revision = await self._read_again(kind)
+
+    async def _read_again(self, kind: Kind) -> int:
+        """Tell of what is there and, because no watch will any more, of what has gone; returns the revision."""
+        listed, revision = await self._resources.list(kind.group_resource)
+        before, seen = self._docs[kind.plural], {_key(doc): doc for doc in listed}
+        self._docs[kind.plural] = seen
+        for doc in (*listed, *(doc for key, doc in before.items() if key not in seen)):
+            self._changed(kind, doc)
+        return revision
 
     def _take(self, kind: Kind, type_: str, doc: Doc) -> None:
         if type_ == "DELETED":

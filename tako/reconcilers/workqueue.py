@@ -8,13 +8,14 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
-from tako.model.errors import RetryLater, TakoError
+from tako.model.errors import Refused, RetryLater, TakoError
 
 log = logging.getLogger(__name__)
 K = TypeVar("K", bound=Hashable)
 
 # After an error nobody expected; long enough that a bug does not fill the log.
 THROTTLE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 
 
 class WorkQueue(Generic[K]):
@@ -45,11 +46,15 @@ class WorkQueue(Generic[K]):
             self._timers[key] = asyncio.get_running_loop().call_later(delay_seconds, self._due, key)
 
     async def close(self) -> None:
-        """Drop what waits and finish what runs."""
+        """Drop what waits and finish what runs, or after `CLOSE_SECONDS` cancel it: an install may take minutes."""
         self._closed = True
         for timer in self._timers.values():
             timer.cancel()
-        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        if running := list(self._running.values()):
+            _, late = await asyncio.wait(running, timeout=CLOSE_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _due(self, key: K) -> None:
         self._timers.pop(key, None)
@@ -61,8 +66,12 @@ class WorkQueue(Generic[K]):
             await self._work(key)
         except RetryLater as error:
             delay = error.delay_seconds
-        except TakoError as error:
+        except Refused as error:
             log.warning("%s %s: %s", self._name, key, error)
+        except TakoError as error:
+            # A write that the store or another writer refused: the world is as it was, so the work is still due.
+            log.warning("%s %s, tried again in %g s: %s", self._name, key, THROTTLE_SECONDS, error)
+            delay = THROTTLE_SECONDS
         except Exception:
             log.exception("%s %s failed", self._name, key)
             delay = THROTTLE_SECONDS

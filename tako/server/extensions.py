@@ -49,7 +49,7 @@ async def _log(host: "Host", request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound(text=f'apps.tako.sh "{app.app}" not found in namespace "{app.environment}"\n')
     query = request.query
     tail = query.get("tailLines", str(DEFAULT_TAIL))
-    if not tail.isdigit():
+    if not tail.isdecimal():
         raise web.HTTPBadRequest(text=f"tailLines must be a number of lines, not {tail!r}\n")
     lines = host.agent.logs.follow(
         app,

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tako.host_agent.isolation import AppUser, Confinement, IsolationMode, confine, detect, user_name
+from tako.host_agent.isolation import (
+    AppUser,
+    Confinement,
+    Isolation,
+    IsolationMode,
+    app_user,
+    confine,
+    detect,
+    user_name,
+)
 from tako.host_agent.launch import launcher
 from tako.host_agent.layout import Layout
 from tako.host_agent.processes import Processes
@@ -71,6 +80,12 @@ def test_off_asks_for_nothing_and_says_so() -> None:
     (missing,) = isolation.missing
     assert "--isolation off" in missing and not isolation.user_switch
     assert confine(isolation, DeploymentId("a", "b"), Limits()) == Confinement()
+
+
+def test_asking_whose_files_they_are_leaves_the_limits_of_what_runs(tmp_path: Path) -> None:
+    isolation = Isolation(user_switch=False, cgroup_v2=tmp_path)
+    assert app_user(isolation, DeploymentId("a", "b")) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_the_host_does_not_allow_is_named() -> None:

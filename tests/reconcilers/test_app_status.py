@@ -78,7 +78,9 @@ def test_a_sleeping_app_is_ready() -> None:
 
 
 def test_a_failed_start_is_told_with_the_last_output() -> None:
-    view = AppView(SHOP, wanted_template=NEW, wanted_release=V2, target=NEW, failures=1, last_failure=FAILURE)
+    view = AppView(
+        SHOP, wanted_template=NEW, wanted_release=V2, target=NEW, failures=1, failing=True, last_failure=FAILURE
+    )
     status, reason, message = ready(view)
     assert (status, reason) == ("False", "StartFailed")
     assert "exited with 1 before it reported a port" in message
@@ -98,6 +100,12 @@ def test_a_rollout_that_failed_says_why_and_what_serves() -> None:
     assert (status, reason) == ("False", "RolloutFailed")
     assert "no such table: users" in message
     assert "Release v1 goes on serving." in message
+
+
+def test_a_scale_up_is_not_blamed_on_a_failure_of_long_ago() -> None:
+    view = replace(SERVING, failures=1, last_failure=FAILURE)
+    assert ready(view, spec={"instances": 3})[1] == "Scaling"
+    assert ready(replace(view, failing=True), spec={"instances": 3})[1] == "InstancesMissing"
 
 
 def test_while_a_release_is_replaced_nobody_says_ready() -> None:

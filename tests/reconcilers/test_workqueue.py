@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tako.api.errors import DiskFull
 from tako.model.errors import Refused, RetryLater
 from tako.reconcilers.workqueue import WorkQueue
 
@@ -47,7 +48,7 @@ async def test_a_key_added_during_its_work_is_worked_again_and_never_beside_itse
     assert (most, rounds) == (1, 2)
 
 
-@pytest.mark.parametrize("error", [RetryLater("not yet", 0.001), RuntimeError("a bug")])
+@pytest.mark.parametrize("error", [RetryLater("not yet", 0.001), DiskFull("/data"), RuntimeError("a bug")])
 async def test_what_failed_is_tried_again(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tako.reconcilers.workqueue.THROTTLE_SECONDS", 0.001)
     tries = 0
@@ -82,3 +83,21 @@ async def test_what_was_refused_waits_for_a_change() -> None:
     await asyncio.sleep(0.01)
     assert tries == 2
     await queue.close()
+
+
+async def test_closing_does_not_wait_for_work_that_takes_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tako.reconcilers.workqueue.CLOSE_SECONDS", 0.001)
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def work(_: str) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    queue = WorkQueue[str]("test", work)
+    queue.add("a")
+    await started.wait()
+    await asyncio.wait_for(queue.close(), 5)
+    assert ended.is_set()
