@@ -20,7 +20,7 @@ from tako.host_agent.processes import Processes
 from tako.host_agent.removal import remove_unfinished
 from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal
-from tako.model.conditions import is_true
+from tako.model.conditions import condition_of, is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.crd import custom_resource_definition
 from tako.model.errors import Refused, TakoError
@@ -82,6 +82,7 @@ class Host:
         )
         self.apps = WorkQueue[DeploymentId]("app", self._reconcile_app)
         self.releases = WorkQueue[DeploymentId]("release", self._reconcile_release)
+        self.routes = WorkQueue[DeploymentId]("route", self._reconcile_route)
         self.certificates = WorkQueue[DeploymentId]("certificate", self._reconcile_certificate)
         self.records = WorkQueue[DeploymentId]("instances of", self._record)
         self.host_status = WorkQueue[str]("host", self._publish_host)
@@ -174,7 +175,7 @@ class Host:
         if self.operator is not None:
             await self.operator.stop()
             self.operator = None
-        for queue in (self.apps, self.releases, self.certificates):
+        for queue in (self.apps, self.releases, self.routes, self.certificates):
             await queue.close()
 
     # --- passes ---------------------------------------------------------------------------------------------
@@ -184,6 +185,9 @@ class Host:
 
     async def _reconcile_release(self, release: DeploymentId) -> None:
         await reconcile_release(self.world, release.environment, release.app)
+
+    async def _reconcile_route(self, route: DeploymentId) -> None:
+        await reconcile_route(self.world, route.environment, route.app)
 
     async def _reconcile_certificate(self, certificate: DeploymentId) -> None:
         await reconcile_certificate(self.world, certificate.environment, certificate.app)
@@ -262,6 +266,11 @@ class Host:
     def _document_changed(self, kind: Kind, doc: Doc) -> None:
         if kind in (RELEASE, ROUTE):
             self.apps.add(DeploymentId(doc["spec"]["app"], doc["metadata"]["namespace"]))
+        if kind is ROUTE:
+            # One that lost against another may win now; what became of that one is no event of its own.
+            for route in self.mirror.of(ROUTE):
+                if (told := condition_of(route, "Accepted")) is not None and told["status"] != "True":
+                    self.routes.add(_id(route))
         if kind is CERTIFICATE:
             # It may have gone with the app that declared it, while another app has routes below the same host.
             for app in self.mirror.in_namespace(APP, doc["metadata"]["namespace"]):
