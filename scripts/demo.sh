@@ -42,12 +42,13 @@ start_server() {
     done
 }
 
-hosts() { # the host names of all applications
-    tako get apps -A -o json | python -c '
-import json, sys, urllib.parse
-for app in json.load(sys.stdin)["items"]:
-    for url in app.get("status", {}).get("urls") or []:
-        print(urllib.parse.urlsplit(url).hostname)'
+examples() { # the names of what this script declares; the server may run applications of the visitor's own
+    awk '/^  name:/ {print $2}' examples/*/app.yaml
+}
+
+host_of() { # host_of APP: the host name of its first route
+    tako get app "$1" -n production -o json |
+        python -c 'import json, sys, urllib.parse; print(urllib.parse.urlsplit(json.load(sys.stdin)["status"]["url"]).hostname)'
 }
 
 visit() { # visit HOST: one verified HTTPS request
@@ -65,12 +66,14 @@ for instance in json.load(sys.stdin)["items"]:
 }
 
 kill_and_watch() { # kill_and_watch APP HOST
-    local before after started
-    before=$(instances_of "$1" | head -n 1)
+    local before after started healthy
+    healthy=$(instances_of "$1")
+    before=${healthy%%$'\n'*}
     echo "instance and pid before:  $before"
     show kill -9 "${before#* }"
     started=$(date +%s%N)
-    until after=$(instances_of "$1" | head -n 1) && [ -n "$after" ] && [ "$after" != "$before" ]; do
+    # One that was not there before: the others of the same app prove nothing.
+    until after=$(instances_of "$1" | grep -vxF "$healthy"); do
         [ $((($(date +%s%N) - started) / 1000000000)) -lt 30 ] || { echo "not healed within 30 s" >&2; exit 1; }
         sleep 0.05
     done
@@ -93,19 +96,17 @@ main() {
     show tako get apps -A
 
     say "each answers over HTTPS, its certificate verified"
-    local host
-    for host in $(hosts); do
+    local app host
+    for app in $(examples); do
+        host=$(host_of "$app")
         printf '%-45s ' "https://$host:$https_port/"
         visit "$host"
         echo
     done
 
     say "an application that is killed comes back"
-    local app
-    app=$(tako get apps -n production -o name | head -n 1)
-    app=${app##*/}
-    kill_and_watch "$app" "$(tako get app "$app" -n production -o json |
-        python -c 'import json, sys, urllib.parse; print(urllib.parse.urlsplit(json.load(sys.stdin)["status"]["url"]).hostname)')"
+    app=hello-asgi
+    kill_and_watch "$app" "$(host_of "$app")"
 
     say "what to try next"
     cat <<NEXT

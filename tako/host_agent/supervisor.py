@@ -104,6 +104,8 @@ class Supervisor:
         if template is not None:
             self._templates[template.hash] = template
         self._wanted, self._known = wanted, True
+        needed = {wanted.template, self._settled, *(life.template for life in self._lives.values())}
+        self._templates = {name: known for name, known in self._templates.items() if name in needed}
         self.nudge()
 
     def rescale(self, instances: int, timing: Timing) -> None:

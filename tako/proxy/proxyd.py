@@ -272,7 +272,8 @@ class Proxy:
             member.process.kill()
 
     def _exited(self, member: Member) -> None:
-        log.info("proxy %d ended (%s)", member.process.pid, member.process.exit_code)
+        code = member.process.exit_code
+        log.info("proxy %d ended%s", member.process.pid, "" if code is None else f" with {code}")
         if member is self._serving:
             self._serving = None
             self._restart()

@@ -24,6 +24,7 @@ from tako.reconcilers.app_children import (
     stale_releases,
 )
 from tako.reconcilers.app_status import AppWorld, status_of
+from tako.reconcilers.explain import headline
 from tako.reconcilers.instance import record_instances
 from tako.reconcilers.world import World
 
@@ -180,4 +181,4 @@ async def _write_status(
     if before is None or (before["status"], before["reason"]) != (after["status"], after["reason"]):
         expected = after["reason"] in ("Starting", "Scaling")
         level = "Warning" if after["status"] == "False" and not expected else "Normal"
-        await world.tell(app, level, after["reason"], after["message"])
+        await world.tell(app, level, after["reason"], headline(after["message"]))

@@ -9,7 +9,6 @@ from tako.model.conditions import Told, merge_conditions
 from tako.model.kinds import INSTANCE, InstanceState
 from tako.model.names import DeploymentId, InstanceId
 from tako.reconcilers.app_children import APP_LABEL, owner_reference
-from tako.reconcilers.explain import explain
 from tako.reconcilers.world import World
 
 Doc = dict[str, Any]
@@ -83,7 +82,7 @@ async def _tell_failure(world: World, owner: Doc | None, failure: FailureView | 
     """Record one event for each end of a process against our will; a process may end before it has a document."""
     if owner is None or failure is None or not world.is_news(owner["metadata"]["uid"], failure.id + failure.at):
         return
-    await world.tell(owner, "Warning", "InstanceFailed", explain(failure))
+    await world.tell(owner, "Warning", "InstanceFailed", failure.reason)
 
 
 def new_doc(owner: Doc, one: InstanceView) -> Doc:

@@ -27,6 +27,8 @@ OPERATED: tuple[Kind, ...] = (APP, RELEASE, INSTANCE, ROUTE, CERTIFICATE, HOST)
 WATCHDOG_SECONDS = 5.0
 # The API server ends a watch now and then; kopf opens the next one within a second.
 GRACE_CHECKS = 2
+# kopf itself waits five seconds for what it began, also for a request to a server that has gone.
+GRACE_SECONDS = 1.0
 
 
 class _RememberedEssence(kopf.DiffBaseStorage):
@@ -107,6 +109,7 @@ class Operator:
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._missing: dict[str, int] = {}
+        self._cancel: Callable[[], object] | None = None
 
     def start(self) -> None:
         """Run the operator in a new thread."""
@@ -116,10 +119,14 @@ class Operator:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop it and wait for its thread."""
+        """Stop it and wait for its thread; a handler that takes long is interrupted, as any may be at any time."""
         self._stop.set()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, 10.0)
+        if self._thread is None:
+            return
+        await asyncio.to_thread(self._thread.join, GRACE_SECONDS)
+        if self._cancel is not None and self._thread.is_alive():
+            self._cancel()
+        await asyncio.to_thread(self._thread.join, 10.0)
 
     async def watch_over(self) -> None:
         """Start the operator again whenever its thread or one of its watches is gone; runs for ever."""
@@ -143,15 +150,27 @@ class Operator:
 
     def _run(self, stop: threading.Event) -> None:
         logging.getLogger("kopf").setLevel(logging.WARNING)
-        asyncio.run(
-            kopf.operator(
+        # It warns at every start that signals are ours, which is what a thread of its own is for.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+        try:
+            asyncio.run(self._operate(stop))
+        except asyncio.CancelledError:
+            pass
+
+    async def _operate(self, stop: threading.Event) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            await kopf.operator(
                 registry=self._registry(),
                 settings=self._settings(),
                 clusterwide=True,
                 standalone=True,
                 stop_flag=stop,
             )
-        )
+        finally:
+            self._cancel = None
 
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()

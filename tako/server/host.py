@@ -20,10 +20,10 @@ from tako.host_agent.processes import Processes
 from tako.host_agent.removal import remove_unfinished
 from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal
-from tako.model.conditions import is_true
+from tako.model.conditions import condition_of, is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.crd import custom_resource_definition
-from tako.model.errors import TakoError
+from tako.model.errors import Refused, TakoError
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
@@ -49,6 +49,8 @@ RESYNC_SECONDS = 10.0
 # A production install that failed is not cheap to try again; a certificate only has to be there.
 SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
+# The Host counts apps, instances and tables; in a burst it is enough to count now and then.
+HOST_STATUS_SECONDS = 0.3
 # A table of hundreds of apps costs some milliseconds; a burst of changes must not spend all the time on tables.
 PUBLISH_INTERVAL_SECONDS = 0.02
 
@@ -80,6 +82,7 @@ class Host:
         )
         self.apps = WorkQueue[DeploymentId]("app", self._reconcile_app)
         self.releases = WorkQueue[DeploymentId]("release", self._reconcile_release)
+        self.routes = WorkQueue[DeploymentId]("route", self._reconcile_route)
         self.certificates = WorkQueue[DeploymentId]("certificate", self._reconcile_certificate)
         self.records = WorkQueue[DeploymentId]("instances of", self._record)
         self.host_status = WorkQueue[str]("host", self._publish_host)
@@ -133,6 +136,7 @@ class Host:
         self._tasks = [
             run_in_background(self.operator.watch_over(), "operator's watchdog"),
             run_in_background(self._resync(), "resync"),
+            run_in_background(self._tell_when_proxy_serves(proxy), "first look at the proxy"),
         ]
         self.host_status.add(self.settings.server_name)
 
@@ -171,7 +175,7 @@ class Host:
         if self.operator is not None:
             await self.operator.stop()
             self.operator = None
-        for queue in (self.apps, self.releases, self.certificates):
+        for queue in (self.apps, self.releases, self.routes, self.certificates):
             await queue.close()
 
     # --- passes ---------------------------------------------------------------------------------------------
@@ -181,6 +185,9 @@ class Host:
 
     async def _reconcile_release(self, release: DeploymentId) -> None:
         await reconcile_release(self.world, release.environment, release.app)
+
+    async def _reconcile_route(self, route: DeploymentId) -> None:
+        await reconcile_route(self.world, route.environment, route.app)
 
     async def _reconcile_certificate(self, certificate: DeploymentId) -> None:
         await reconcile_certificate(self.world, certificate.environment, certificate.app)
@@ -210,6 +217,14 @@ class Host:
                 store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
             ),
         )
+
+    async def _tell_when_proxy_serves(self, proxy: Proxy) -> None:
+        """Publish the Host as soon as it is ready, not at the next look."""
+        try:
+            await proxy.settled(1)
+        except Refused:
+            pass  # that is what the Host will say
+        self.host_status.add(self.settings.server_name)
 
     async def _resync(self) -> None:
         """Look again at what is not as it should be: a missing directory may have come back without an event."""
@@ -250,6 +265,11 @@ class Host:
     def _document_changed(self, kind: Kind, doc: Doc) -> None:
         if kind in (RELEASE, ROUTE):
             self.apps.add(DeploymentId(doc["spec"]["app"], doc["metadata"]["namespace"]))
+        if kind is ROUTE:
+            # One that lost against another may win now; what became of that one is no event of its own.
+            for route in self.mirror.of(ROUTE):
+                if (told := condition_of(route, "Accepted")) is not None and told["status"] != "True":
+                    self.routes.add(_id(route))
         if kind is CERTIFICATE:
             # It may have gone with the app that declared it, while another app has routes below the same host.
             for app in self.mirror.in_namespace(APP, doc["metadata"]["namespace"]):
@@ -305,6 +325,7 @@ class Host:
         self._published_at = asyncio.get_running_loop().time()
         if self.proxy is None:
             return
+        self.host_status.add_later(self.settings.server_name, HOST_STATUS_SECONDS)
         self.proxy.push(
             table_content(
                 apps=self.mirror.of(APP),

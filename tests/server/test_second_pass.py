@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tako.model.kinds import APP, CERTIFICATE, INSTANCE, RELEASE, ROUTE, Kind
+from tako.api.entries import Key
+from tako.model.conditions import is_true
+from tako.model.kinds import APP, CERTIFICATE, HOST, INSTANCE, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId
 from tako.reconcilers.app import observe_app, reconcile_app
 from tako.reconcilers.certificate import reconcile_certificate
@@ -86,6 +88,22 @@ async def test_a_server_that_starts_again_writes_only_what_it_knows_of_itself(se
     assert served.processes() == processes
     for kind in kinds:
         assert await served.every(kind) == before[kind]
+
+
+async def test_a_server_that_starts_again_leaves_the_definitions_of_its_kinds_alone(served: Served) -> None:
+    definitions = "customresourcedefinitions.apiextensions.k8s.io"
+    before, _ = await served.host.api.resources.list(definitions)
+    await served.end()
+    await served.begin()
+    assert (await served.host.api.resources.list(definitions))[0] == before
+
+
+async def test_the_host_says_that_it_is_ready_as_soon_as_it_is(served: Served) -> None:
+    def ready() -> bool:
+        entry = served.host.api.store.get(Key(HOST.group_resource, "", "here"))
+        return entry is not None and is_true(entry.read(), "Ready")
+
+    await until(ready, 5)
 
 
 async def test_after_an_instance_was_replaced_the_host_comes_to_rest(served: Served) -> None:

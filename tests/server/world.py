@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import shutil
+import socket
 import ssl
 import sys
 import time
@@ -36,14 +37,15 @@ class Served:
         self.root, self.data_dir = root, root / "data"
         self.layout = Layout(self.data_dir)
         self.host: Host
+        self.http_port, self.https_port = free_ports(2)
 
     # --- the server -------------------------------------------------------------------------------------------
 
     async def begin(self) -> None:
         settings = Settings(
             data_dir=self.data_dir,
-            http_port=0,
-            https_port=0,
+            http_port=self.http_port,
+            https_port=self.https_port,
             api_port=0,
             isolation="off",
             server_name="here",
@@ -168,6 +170,15 @@ class Served:
             for doc in await self.every(kind)
             if doc["metadata"].get("annotations")
         ]
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago: a server that starts again must find its own."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
 
 
 async def until(

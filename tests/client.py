@@ -1,6 +1,7 @@
-"""A client for programs that start, ask and end: synchronous, standard library only, quick to import.
+"""The tests' own client of the resource API, over the Unix socket or TLS: by `http.client`, and nothing of the CLI's.
 
-One connection is kept open between calls; a watch has its own.
+What holds the server to HTTP must not share a misunderstanding with what is tested. One connection is kept open
+between calls; a watch has its own.
 """
 
 import http.client
