@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tako.adapters.files import replace_file
-from tako.adapters.processes import process_stat
-from tako.model.errors import Refused
+from tako.adapters.processes import process_stat, spawn
+from tako.model.errors import Refused, TakoError
 
 log = logging.getLogger(__name__)
 
@@ -67,22 +67,9 @@ class ProxyProcess:
         except OSError as error:
             raise Refused(f"the proxy's log {paths.log} cannot be opened: {error.strerror}") from error
         try:
-            pid = os.posix_spawn(
-                binary,
-                argv,
-                os.environ,
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, output, 1),
-                    (os.POSIX_SPAWN_DUP2, output, 2),
-                ],
-                setsid=True,
-                setsigmask=[],
-                # Python ignores these, and ignored signals stay ignored through exec.
-                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
-            )
-        except OSError as error:
-            raise Refused(f"tako-proxyd cannot be started from {binary}: {error.strerror}. {HOW_TO_BUILD}") from error
+            pid = spawn(tuple(argv), os.environ, {1: output, 2: output})
+        except TakoError as error:
+            raise Refused(f"tako-proxyd cannot be started: {error}. {HOW_TO_BUILD}") from error
         finally:
             os.close(output)
         return cls(pid, os.pidfd_open(pid), is_child=True)
