@@ -111,7 +111,7 @@ async def _write_children(world: World, app: Doc, version: ReleaseId, digest: st
         await _apply(world, namespace, write)
     view = world.agent.view(DeploymentId(name, namespace))
     in_use = {version, *(i.release for i in view.instances)} | ({view.settled_release} - {None})
-    for stale in stale_releases(seen["releases"], (str(v) for v in in_use)):
+    for stale in stale_releases(seen["releases"], (str(v) for v in in_use), world.now()):
         await world.remove(RELEASE, namespace, stale)
 
 
