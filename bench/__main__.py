@@ -1,5 +1,6 @@
 """`python -m bench` measures everything and writes docs/benchmarks.md; `python -m bench api` prints one part."""
 
+import os
 import platform
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ applications on it together. Read differences of a tenth as noise.
 
 def main(wanted: list[str]) -> None:
     sections = []
+    about = machine()
     for name in wanted or PARTS:
         root = Path(tempfile.mkdtemp(prefix="tako-bench-"))
         host = Host(root)
@@ -33,7 +35,7 @@ def main(wanted: list[str]) -> None:
             host.kill_everything()
             shutil.rmtree(root, ignore_errors=True)
     if not wanted:
-        DOCUMENT.write_text("\n".join([INTRODUCTION, machine(), *sections]))
+        DOCUMENT.write_text("\n".join([INTRODUCTION, about, *sections]))
 
 
 def machine() -> str:
@@ -46,7 +48,7 @@ def machine() -> str:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     return (
         f"{cores} cores ({model}), Linux {platform.release()}, Python {platform.python_version()}, "
-        f"commit {commit.strip() or 'unknown'}.\n"
+        f"commit {commit.strip() or 'unknown'}; load average before the first measurement {os.getloadavg()[0]:.1f}.\n"
     )
 
 

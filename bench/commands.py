@@ -10,7 +10,7 @@ import yaml
 from bench.table import Table, spread
 from e2e.host import BIN, Host
 
-ROUNDS = 15
+ROUNDS = 20
 DOCUMENTS = 200
 
 

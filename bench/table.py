@@ -1,5 +1,6 @@
 """A measured table: printed as it is found, written as Markdown."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,5 +33,5 @@ def milliseconds(seconds: float) -> str:
 def spread(samples: Sequence[float]) -> tuple[str, str, str]:
     """Median, 95th percentile and worst, of seconds."""
     ordered = sorted(samples)
-    p95 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
+    p95 = ordered[math.ceil(len(ordered) * 0.95) - 1]
     return milliseconds(statistics.median(ordered)), milliseconds(p95), milliseconds(ordered[-1])

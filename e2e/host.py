@@ -14,7 +14,7 @@ import yaml
 
 from e2e import processes
 from e2e.load import Answer, fetch
-from tako.api.client import Client, RequestFailed, Unreachable
+from tests.client import Client, RequestFailed, Unreachable
 
 BIN = Path(sys.executable).parent
 SERVE = Path(__file__).parent / "apps" / "serve.py"

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 
+from e2e import processes
 from e2e.host import Host, eventually
 
 
@@ -51,6 +52,17 @@ def test_a_corrupt_state_is_refused_with_the_way_out_or_recovered(host: Host) ->
         assert code != 0
         assert "state.sqlite" in host.log_tail()
     # Either way the app has been serving all the time.
+    assert host.fetch("hello").json()["app"] == "hello"
+
+
+def test_deleted_files_of_a_release_are_made_again_when_they_are_needed(host: Host) -> None:
+    host.apply(host.document("hello"))
+    before = host.await_healthy("hello", 1)
+    shutil.rmtree(host.data_dir / "apps" / "hello" / "production" / "releases")
+    assert host.fetch("hello").json()["app"] == "hello"
+    processes.kill(before.values())
+    # Noticed within ten seconds, and the next start waits for its turn.
+    eventually("another instance", lambda: set(host.healthy("hello").values()) - set(before.values()), 40)
     assert host.fetch("hello").json()["app"] == "hello"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from e2e.host import Host
 from e2e.load import fetch
+from e2e.processes import kill
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -27,7 +28,6 @@ def test_every_example_is_served_and_survives_the_death_of_its_process(host: Hos
         answer = fetch(host.https_port, route)
         assert answer.status == 200, f"{name}: {answer.status} {answer.body!r}"
         before = host.await_healthy(name, 1)
-        for pid in before.values():
-            subprocess.run(["kill", "-9", str(pid)], check=True)
+        kill(before.values())
         assert fetch(host.https_port, route).status == 200
         assert host.healthy(name).keys().isdisjoint(before)

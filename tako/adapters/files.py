@@ -28,10 +28,10 @@ def file_error(what: str, error: OSError) -> RetryLater | Refused:
     return Refused(f"{what}: {error.strerror}{where}")
 
 
-def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
+def replace_file(path: Path, content: bytes, mode: int = 0o600, *, durable: bool = False) -> None:
     """Put `content` at `path`; a reader, or a crash at any point, sees the old or the new, never a part.
 
-    It is not forced to the platter: use it for what a power cut makes worthless anyway.
+    With `durable` that holds for a power cut too; without, it is for what a power cut makes worthless anyway.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -39,6 +39,8 @@ def replace_file(path: Path, content: bytes, mode: int = 0o600) -> None:
         try:
             with open(fd, "wb", closefd=False) as file:
                 file.write(content)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         partial.replace(path)

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import resource
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -45,6 +46,12 @@ def keep_descriptors() -> None:
         except OSError as error:
             if error.errno != errno.EBADF:  # the one that read the directory is closed again
                 raise
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may: the usual 1,024 are too few for some hundred apps."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def spawn(argv: tuple[str, ...], environment: Mapping[str, str], fds: Mapping[int, int]) -> int:

@@ -39,7 +39,8 @@ def _is_trusted_peer(request: web.Request) -> bool:
 
 def _has_token(request: web.Request, token: str) -> bool:
     given = request.headers.get("Authorization", "")
-    return request.secure and hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    # Bytes that are no text come as lone surrogates.
+    return request.secure and hmac.compare_digest(given.encode(errors="surrogateescape"), f"Bearer {token}".encode())
 
 
 def _unauthorized(request: web.Request) -> ApiError:

@@ -49,6 +49,7 @@ class Changes:
     admission: Mapping[str, Admission]
     now: Clock = utc_now
     protected: set[str] = field(default_factory=set)
+    _parsed: dict[str, dict[str, tuple[int, Document]]] = field(default_factory=dict)
 
     async def create(self, resource: Resource, namespace: str, doc: Any, options: Options = DEFAULT) -> Outcome:
         """Make a new document; its namespace is made with it when there is none."""
@@ -235,7 +236,14 @@ class Changes:
             )
 
     def _documents(self, group_resource: str) -> list[Document]:
-        return [entry.read() for entry in self.store.latest_entries(group_resource)]
+        """Return every document of a resource, for rules to look at and not to change; each is parsed once."""
+        known = self._parsed.get(group_resource, {})
+        seen: dict[str, tuple[int, Document]] = {}
+        for entry in self.store.latest_entries(group_resource):
+            held = known.get(entry.uid)
+            seen[entry.uid] = held if held and held[0] == entry.revision else (entry.revision, entry.read())
+        self._parsed[group_resource] = seen
+        return [document for _, document in seen.values()]
 
     def _refuse_redefinition(self, resource: Resource, old: Document, new: Document) -> None:
         if not same(old.get("spec"), new.get("spec")):

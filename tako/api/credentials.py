@@ -6,7 +6,6 @@ Kept in `{data_dir}/api`; made when missing, the certificate renewed long before
 import base64
 import ipaddress
 import json
-import os
 import secrets
 import socket
 import ssl
@@ -19,6 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from tako.adapters.files import replace_file
 
 _CA_DAYS = 3650
 _SERVER_DAYS = 365
@@ -48,7 +49,7 @@ def load_credentials(directory: Path, now: datetime | None = None) -> Credential
     token_path, ca_path = directory / "token", directory / "ca.pem"
     certificate, key = directory / "server.pem", directory / "server.key"
     if not token_path.exists() or not token_path.read_text().strip():
-        _write(token_path, secrets.token_urlsafe(32).encode())
+        replace_file(token_path, secrets.token_urlsafe(32).encode(), durable=True)
     if not (ca_path.exists() and key.exists() and _is_good(certificate, now)):
         _issue(ca_path, certificate, key, now)
     return Credentials(token_path.read_text().strip(), ca_path.read_text(), certificate, key)
@@ -99,9 +100,11 @@ def _issue(ca_path: Path, certificate: Path, key: Path, now: datetime) -> None:
     server = server.add_extension(
         x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False
     )
-    _write(key, _private_pem(server_key))
-    _write(certificate, server.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    _write(ca_path, ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    replace_file(key, _private_pem(server_key), durable=True)
+    replace_file(
+        certificate, server.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), durable=True
+    )
+    replace_file(ca_path, ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), durable=True)
 
 
 def _builder(
@@ -146,13 +149,3 @@ def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace a file whole; only its owner may read it."""
-    partial = path.with_name(path.name + ".partial")
-    with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

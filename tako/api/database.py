@@ -9,7 +9,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tako.api.entries import Change, ChangeType, Entry, Key, entry_of
@@ -30,7 +29,6 @@ CREATE TABLE IF NOT EXISTS obj(
 CREATE TABLE IF NOT EXISTS log(
     rv INTEGER PRIMARY KEY, type TEXT NOT NULL, gr TEXT NOT NULL, ns TEXT NOT NULL, name TEXT NOT NULL,
     data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS side(uid TEXT NOT NULL, key TEXT NOT NULL, data TEXT NOT NULL, PRIMARY KEY(uid, key));
 CREATE TABLE IF NOT EXISTS meta(k TEXT PRIMARY KEY, v INTEGER NOT NULL);
 """
 
@@ -39,25 +37,12 @@ class StoreFailed(TakoError):
     """A transaction failed for another reason than space; it is not stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class SideValue:
-    """A value beside an object, gone with it; `data` None removes it."""
-
-    uid: str
-    key: str
-    data: str | None
-
-
-Write = Change | SideValue
-
-
 class Database:
     """The open file and a mirror of what it holds."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.entries: dict[Key, Entry] = {}
-        self.side: dict[tuple[str, str], str] = {}
         self.changes: list[Change] = []
         self.revision = 0
         self.compacted = 0
@@ -70,7 +55,7 @@ class Database:
     def snapshot_path(self) -> Path:
         return self.path.with_suffix(".snapshot.sqlite")
 
-    def write(self, batch: Sequence[Write]) -> None:
+    def write(self, batch: Sequence[Change]) -> None:
         """Store all of `batch` or nothing; on return it survives a loss of power."""
         try:
             if _inode(self.path) != self._inode:
@@ -109,10 +94,6 @@ class Database:
         for group_resource, namespace, name, raw in self._connection.execute("SELECT gr, ns, name, data FROM obj"):
             key = Key(group_resource, namespace, name)
             self.entries[key] = entry_of(key, json.loads(raw), raw)
-        # A value put just after its object went would stay for ever.
-        self._connection.execute("DELETE FROM side WHERE uid NOT IN (SELECT uid FROM obj)")
-        rows = self._connection.execute("SELECT uid, key, data FROM side")
-        self.side = {(uid, key): data for uid, key, data in rows}
         meta = dict(self._connection.execute("SELECT k, v FROM meta"))
         self.revision = max([meta.get("revision", 0), *(entry.revision for entry in self.entries.values())])
         self._load_log(meta.get("compacted", 0))
@@ -140,41 +121,33 @@ class Database:
         full = len(rows) == LOG_LENGTH
         self.compacted = max(compacted, rows[-1][0] - 1 if full else 0)
 
-    def _transaction(self, batch: Sequence[Write]) -> None:
+    def _transaction(self, batch: Sequence[Change]) -> None:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for write in batch:
-                _execute(connection, write)
-            revisions = [write.revision for write in batch if isinstance(write, Change)]
-            self.revision = max([self.revision, *revisions])
+            for change in batch:
+                _execute(connection, change)
+            self.revision = max([self.revision, *(change.revision for change in batch)])
             self._write_meta()
-            self._trim(len(revisions))
+            self._trim(len(batch))
             connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
 
-    def _retry(self, batch: Sequence[Write]) -> None:
+    def _retry(self, batch: Sequence[Change]) -> None:
         try:
             self._transaction(batch)
         except sqlite3.DatabaseError as error:
             raise self._failure(error) from error
 
-    def _mirror(self, batch: Sequence[Write]) -> None:
-        for write in batch:
-            if isinstance(write, SideValue):
-                if write.data is None:
-                    self.side.pop((write.uid, write.key), None)
-                else:
-                    self.side[write.uid, write.key] = write.data
-            elif write.type is ChangeType.DELETED:
-                self.entries.pop(write.key, None)
-                for side_key in [key for key in self.side if key[0] == write.entry.uid]:
-                    del self.side[side_key]
+    def _mirror(self, batch: Sequence[Change]) -> None:
+        for change in batch:
+            if change.type is ChangeType.DELETED:
+                self.entries.pop(change.key, None)
             else:
-                self.entries[write.key] = write.entry
+                self.entries[change.key] = change.entry
 
     def _write_meta(self) -> None:
         self._connection.executemany(
@@ -208,7 +181,6 @@ class Database:
             self._connection.executemany(
                 _PUT, [(*entry.key, entry.uid, entry.revision, entry.raw) for entry in self.entries.values()]
             )
-            self._connection.executemany(_PUT_SIDE, [(*key, data) for key, data in self.side.items()])
             self._write_meta()
         kept = f"; the damaged file is kept as {aside}" if aside else ""
         self.notice = f"{reason}: it was written anew from memory, nothing is lost{kept}"
@@ -223,7 +195,6 @@ _PUT = (
     "INSERT INTO obj(gr, ns, name, uid, rv, data) VALUES(?, ?, ?, ?, ?, ?) "
     "ON CONFLICT(gr, ns, name) DO UPDATE SET uid = excluded.uid, rv = excluded.rv, data = excluded.data"
 )
-_PUT_SIDE = "INSERT INTO side VALUES(?, ?, ?) ON CONFLICT(uid, key) DO UPDATE SET data = excluded.data"
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -276,21 +247,14 @@ def open_file(path: Path) -> Database:
     return database
 
 
-def _execute(connection: sqlite3.Connection, write: Write) -> None:
-    if isinstance(write, SideValue):
-        if write.data is None:
-            connection.execute("DELETE FROM side WHERE uid = ? AND key = ?", (write.uid, write.key))
-        else:
-            connection.execute(_PUT_SIDE, (write.uid, write.key, write.data))
-        return
-    entry = write.entry
-    if write.type is ChangeType.DELETED:
+def _execute(connection: sqlite3.Connection, change: Change) -> None:
+    entry = change.entry
+    if change.type is ChangeType.DELETED:
         connection.execute("DELETE FROM obj WHERE gr = ? AND ns = ? AND name = ?", entry.key)
-        connection.execute("DELETE FROM side WHERE uid = ?", (entry.uid,))
     else:
         connection.execute(_PUT, (*entry.key, entry.uid, entry.revision, entry.raw))
     connection.execute(
-        "INSERT INTO log VALUES(?, ?, ?, ?, ?, ?)", (entry.revision, write.type.value, *entry.key, entry.raw)
+        "INSERT INTO log VALUES(?, ?, ?, ?, ?, ?)", (entry.revision, change.type.value, *entry.key, entry.raw)
     )
 
 

@@ -46,4 +46,5 @@ class Definitions:
 
 
 def _with_spec(spec: Document) -> Callable[[Document], Document]:
-    return lambda old: {**old, "spec": spec}
+    # What was filled in beside it (such as `conversion`) stays: without it each start would be a new generation.
+    return lambda old: {**old, "spec": {**old["spec"], **spec}}

@@ -230,6 +230,8 @@ class Http:
 
     async def _delete(self, request: web.BaseRequest, target: Target) -> web.StreamResponse:
         wanted = await body_of(request) or {}
+        if not isinstance(wanted, dict) or not isinstance(wanted.get("preconditions") or {}, dict):
+            raise bad_request("the body of a deletion must be a DeleteOptions object")
         preconditions = wanted.get("preconditions") or {}
         conditions = Preconditions(preconditions.get("uid"), preconditions.get("resourceVersion"))
         propagation = wanted.get("propagationPolicy") or request.query.get("propagationPolicy")

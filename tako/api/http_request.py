@@ -13,6 +13,8 @@ from tako.api.protobuf import CONTENT_TYPE, ProtobufInvalid, decode
 from tako.api.registry import Registry, Resource
 
 NESTED_TOO_DEEPLY = "the body is nested too deeply"
+# No revision and no count is longer; Python reads no number of 4,300 digits.
+_LONGEST_NUMBER = 100
 _NAMESPACE_PARTS = ("status", "finalize")
 
 
@@ -74,7 +76,7 @@ def number(request: web.BaseRequest, name: str) -> int | None:
     text = request.query.get(name, "")
     if not text:
         return None
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > _LONGEST_NUMBER:
         raise bad_request(f"{name} must be a number, is {text!r}")
     return int(text)
 

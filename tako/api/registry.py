@@ -84,9 +84,6 @@ class Registry:
     def knows(self, group_resource: str) -> bool:
         return group_resource in self._stored
 
-    def group_resources(self) -> list[str]:
-        return list(self._stored)
-
     def groups(self) -> Mapping[str, list[str]]:
         """Return the versions of each group, the preferred one first."""
         groups: dict[str, list[str]] = {}

@@ -1,14 +1,14 @@
 """The documents in memory, as clients may see them, and the way a change takes to become one of them.
 
 A change is computed from the newest state, which includes changes still on their way to the disk; it becomes
-visible, is watched and is acknowledged only after its commit. Runs on one event loop; only `side` is for any thread.
+visible, is watched and is acknowledged only after its commit. Runs on one event loop.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tako.api.database import Database, SideValue
+from tako.api.database import Database
 from tako.api.entries import Change, ChangeType, Entry, Key
 from tako.api.feed import Feed
 from tako.api.recovery import open_database
@@ -109,17 +109,6 @@ class Store:
                 return
             await asyncio.shield(waiting[0])
 
-    def side(self, uid: str, key: str) -> str | None:
-        """Read a value beside an object. Any thread."""
-        return self._database.side.get((uid, key))
-
-    def put_side(self, uid: str, key: str, data: str | None) -> None:
-        """Store a value beside an object, soon; it is gone with the object. Any thread."""
-        if data is not None:
-            data.encode()  # what cannot be stored must fail here, not with whoever shares the commit
-        if self._database.side.get((uid, key)) != data:
-            self._writer.submit(Order(self._epoch, (SideValue(uid, key, data),)))
-
     async def close(self) -> None:
         self.feed.end()
         await asyncio.to_thread(self._writer.stop)
@@ -134,9 +123,8 @@ class Store:
             self._epoch = max(order.epoch for order in orders) + 1
             self._pending.clear()
         for order in orders:
-            for write in order.writes:
-                if isinstance(write, Change):
-                    self._settle_change(write, error)
+            for change in order.changes:
+                self._settle_change(change, error)
 
     def _settle_change(self, change: Change, error: TakoError | None) -> None:
         if error is None:

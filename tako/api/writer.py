@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tako.api.database import Database, StoreFailed, Write
+from tako.api.database import Database, StoreFailed
+from tako.api.entries import Change
 from tako.api.errors import DiskFull
 from tako.model.errors import TakoError
 
@@ -23,10 +24,10 @@ SNAPSHOT_DELAY_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Writes that stand or fall together. `epoch` counts the failures the sender knew of."""
+    """Changes that stand or fall together. `epoch` counts the failures the sender knew of."""
 
     epoch: int
-    writes: Sequence[Write]
+    changes: Sequence[Change]
 
 
 Report = Callable[[Sequence[Order], TakoError | None], None]
@@ -114,7 +115,7 @@ class Writer:
         if not fresh:
             return
         try:
-            self._database.write([write for order in fresh for write in order.writes])
+            self._database.write([change for order in fresh for change in order.changes])
         except (DiskFull, StoreFailed) as error:
             # What is queued behind was computed from documents that now do not exist.
             self._epoch = fresh[-1].epoch + 1

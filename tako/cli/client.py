@@ -1,8 +1,7 @@
 """The CLI's client of the resource API: synchronous, over the Unix socket only, imported in 10 ms.
 
-:mod:`tako.api.client` is for programs that have time: `http.client` and `ssl`, which it needs, take twice as long
-to import as a whole `tako get`. Documents are plain JSON. Every answer outside 2xx is a :class:`RequestFailed` that
-carries the server's Kubernetes Status.
+Documents are plain JSON. Every answer outside 2xx is a :class:`RequestFailed` that carries the server's Kubernetes
+Status.
 """
 
 import json

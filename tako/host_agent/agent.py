@@ -20,7 +20,7 @@ from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal, Supervisor
 from tako.host_agent.template import Template
 from tako.host_agent.views import AppView
-from tako.model.errors import Refused
+from tako.model.errors import Refused, TakoError
 from tako.model.kinds.app import Runtime
 from tako.model.names import INSTANCE_ID_ALPHABET, INSTANCE_ID_LENGTH, DeploymentId, InstanceId
 
@@ -121,10 +121,10 @@ class HostAgent:
             orphan.kill()
 
     def retire_undeclared(self, declared: Iterable[DeploymentId]) -> None:
-        """Stop the processes of apps that are not declared (any more)."""
+        """Stop the processes of apps that are not declared (any more); those that stop already go on doing so."""
         known = set(declared)
         for app, supervisor in self._supervisors.items():
-            if app not in known:
+            if app not in known and not supervisor.empty:
                 log.warning("stopping the instances of %s: the app is not declared", app)
                 supervisor.want(None, 0, Timing())
 
@@ -158,7 +158,7 @@ class HostAgent:
         release = Path(template.path)
         app_dir = release / (template.app_dir or "")
         if not app_dir.is_dir():
-            raise Refused(f"{app_dir} does not exist; apply the app again to prepare its release")
+            raise Refused(f"{app_dir} does not exist; it is made again from the source, if that has not changed")
         install_dir = release / template.install_dir if template.install_dir else app_dir
         instance = InstanceId(
             "".join(secrets.choice(INSTANCE_ID_ALPHABET) for _ in range(INSTANCE_ID_LENGTH)),
@@ -216,7 +216,7 @@ class HostAgent:
     def settled(self, template: Template) -> None:
         try:
             settled.remember(self._layout, template)
-        except OSError as error:
+        except (OSError, TakoError) as error:
             self.tell(template.app, "ERROR", f"The good release cannot be remembered for a rollback: {error}")
 
     def tell(self, app: DeploymentId, level: str, message: str, **fields: str | int | None) -> None:

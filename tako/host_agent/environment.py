@@ -16,9 +16,6 @@ _RUNTIME_DEFAULTS: Mapping[Runtime | None, Mapping[str, str]] = {
     Runtime.BUN: {"NODE_ENV": "production", "BUN_ENV": "production", "TAKO_APP_ROOT": "src"},
 }
 
-# Set by Tako whatever the app's env says; admission refuses them in spec.env.
-FORCED = frozenset({"PORT", "HOST", "TAKO_APP_NAME", "TAKO_INTERNAL_SOCKET", "TAKO_DATA_DIR", "TAKO_BUILD", "ENV"})
-
 
 def http_environment(
     app: DeploymentId,

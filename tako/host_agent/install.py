@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
@@ -55,7 +56,7 @@ def _command(runtime: Runtime, directory: Path, layout: Layout) -> str | None:
         if not (directory / "requirements.txt").exists() or (directory / ".venv").exists():
             return None
         # Packages that the interpreter has already, our SDK among them, stay visible.
-        python = find_python(directory, directory, layout.runtimes)
+        python = shlex.quote(find_python(directory, directory, layout.runtimes))
         make = f"{python} -m venv --system-site-packages .venv"
         return f"{make} && .venv/bin/python -m pip install --quiet -r requirements.txt"
     return None

@@ -15,7 +15,7 @@ from pathlib import Path
 from tako.adapters import processes
 from tako.adapters.files import file_error
 from tako.host_agent.isolation import AppUser, Confinement
-from tako.model.errors import Refused
+from tako.model.errors import Refused, TakoError
 from tako.model.kinds.app import Limits
 from tako.model.names import DeploymentId, InstanceId, ReleaseId
 
@@ -70,7 +70,7 @@ def launch(order: LaunchOrder, stdout: Path, stderr: Path) -> Launched:
             ours.callback(os.close, fds[READINESS])
         try:
             pid = processes.spawn(launcher(order), order.environment, fds)
-        except (Refused, OSError):
+        except (TakoError, OSError):
             if readiness is not None:
                 os.close(readiness)
             raise

@@ -100,6 +100,8 @@ class Life:
                 what = f"was not healthy within {waited}: {self._detail}"
             self._fault = f"The process was stopped, because it {what}."
         self._running.kill()
+        # One that the kernel does not let go yet is killed again after as long, and not in every turn until then.
+        self.since = self._clock()
 
     def look_now(self) -> None:
         self._look.set()

@@ -58,7 +58,7 @@ class Processes:
         stdout, stderr = (spool_file(dirs, order.id, stream) for stream in STREAMS)
         try:
             launched = launch(order, stdout, stderr)
-        except TakoError:
+        except (TakoError, OSError):
             stdout.unlink(missing_ok=True)
             stderr.unlink(missing_ok=True)
             self._records.remove(record)

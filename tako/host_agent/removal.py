@@ -11,6 +11,11 @@ def remove_release(layout: Layout, app: DeploymentId, version: ReleaseId) -> Non
     shutil.rmtree(layout.app(app).release(version), ignore_errors=True)
 
 
+def remove_unfinished(layout: Layout) -> None:
+    """Delete what releases were being made from when a former tako-server was killed. Blocks."""
+    shutil.rmtree(layout.tmp, ignore_errors=True)
+
+
 def remove_app(layout: Layout, app: DeploymentId) -> None:
     """Delete everything of an app in an environment: releases, logs and its own data. Blocks."""
     root = layout.app(app).root

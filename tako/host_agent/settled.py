@@ -1,5 +1,6 @@
 """The release that last served alone, remembered on disk so that a rollback works after a restart too."""
 
+from tako.adapters.files import replace_file
 from tako.host_agent.layout import Layout
 from tako.host_agent.releases import activate
 from tako.host_agent.template import Template
@@ -9,12 +10,8 @@ NAME = "settled.json"
 
 
 def remember(layout: Layout, template: Template) -> None:
-    """Keep the template (0600: its environment may be private) and point `current` at its release."""
-    dirs = layout.app(template.app)
-    fresh = dirs.data_tako / f"{NAME}.new"
-    fresh.touch(mode=0o600)
-    fresh.write_text(template.to_json())
-    fresh.replace(dirs.data_tako / NAME)
+    """Keep the template, for our eyes only as its environment may be private, and point `current` at its release."""
+    replace_file(layout.app(template.app).data_tako / NAME, template.to_json().encode(), durable=True)
     activate(template.app, template.release, layout)
 
 

@@ -7,7 +7,7 @@ beside, by whoever listens to `changed`; nothing here waits for them.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
@@ -104,6 +104,8 @@ class Supervisor:
         if template is not None:
             self._templates[template.hash] = template
         self._wanted, self._known = wanted, True
+        needed = {wanted.template, self._settled, *(life.template for life in self._lives.values())}
+        self._templates = {name: known for name, known in self._templates.items() if name in needed}
         self.nudge()
 
     def rescale(self, instances: int, timing: Timing) -> None:
@@ -348,8 +350,3 @@ class Supervisor:
 
 def _now(later: float = 0.0) -> str:
     return datetime.fromtimestamp(time.time() + later, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def summary(views: Mapping[DeploymentId, AppView]) -> tuple[int, int]:
-    """Return how many apps and how many healthy instances there are."""
-    return len(views), sum(len(view.healthy) for view in views.values())

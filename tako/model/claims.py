@@ -59,13 +59,22 @@ def claim_faults(claims: Sequence[Claim], others: Iterable[Document]) -> list[Fi
 
 def _conflicts(own: dict[RoutePattern, Claim], others: Iterable[Document]) -> list[FieldError]:
     found = {}
-    for document in others:
+    documents = list(others)
+    apps = {document["metadata"].get("uid") for document in documents if document.get("kind") == "App"}
+    for document in documents:
         is_app = document.get("kind") == "App"
+        if not is_app and _maker(document) in apps:
+            continue  # its App says what it claims; a Route that the App gave up may be there a moment longer
         for theirs in app_claims(document) if is_app else route_claims(document):
             ours = own.get(_parsed(theirs))
             if ours and theirs.app != ours.app and ours.field not in found:
                 found[ours.field] = faults.duplicate(ours.field, ours.pattern, _explain(theirs, document))
     return list(found.values())
+
+
+def _maker(route: Document) -> str:
+    """Return the uid of the App that made the Route; empty for one that a person wrote."""
+    return next((str(o["uid"]) for o in route["metadata"].get("ownerReferences") or () if o.get("controller")), "")
 
 
 def _parsed(claim: Claim) -> RoutePattern:

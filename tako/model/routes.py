@@ -8,6 +8,7 @@ its end), ``/x/*`` is everything at and below it. The proxy decides by the same 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 MAX_HOST_LENGTH = 253  # RFC 1035, without the final dot
@@ -70,6 +71,7 @@ class RoutePattern:
         return path == self.path or path == self.path + "/"
 
 
+@lru_cache(maxsize=8192)  # every table compiles every route
 def parse_pattern(text: str) -> RoutePattern:
     """Read a pattern; `ValueError` says to a person what is wrong with it and what to write instead."""
     if not text:

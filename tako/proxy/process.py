@@ -12,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tako.adapters.files import replace_file
+from tako.adapters.processes import process_stat
 from tako.model.errors import Refused
 
 log = logging.getLogger(__name__)
@@ -147,9 +149,8 @@ def find_binary() -> Path:
 
 def write_record(paths: ProxyPaths, pid: int, binary: Path) -> None:
     """Remember which process serves."""
-    unready = paths.record.with_suffix(".tmp")
-    unready.write_text(json.dumps({"pid": pid, "start_ticks": start_ticks(pid), "build": build_of(binary)}))
-    unready.replace(paths.record)
+    record = {"pid": pid, "start_ticks": start_ticks(pid), "build": build_of(binary)}
+    replace_file(paths.record, json.dumps(record).encode())
 
 
 def find_recorded(paths: ProxyPaths) -> Recorded | None:
@@ -177,13 +178,8 @@ def generation_on_disk(paths: ProxyPaths) -> int:
 
 def start_ticks(pid: int) -> int | None:
     """Return when a process started, in clock ticks since boot, or None when there is none that runs."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The name before it may hold spaces and parentheses; the state is field 3, the start time field 22.
-    state, *rest = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else int(rest[18])
+    stat = process_stat(pid)
+    return None if stat is None or stat.dead else stat.start_ticks
 
 
 def _open_log(path: Path) -> int:

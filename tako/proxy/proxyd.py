@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from tako.model.control import Hello, Shutdown, StartFailed
-from tako.model.errors import Refused
+from tako.model.errors import Refused, TakoError
 from tako.proxy.control import Connection, ControlSocket
 from tako.proxy.listeners import Listeners, Ports, open_listeners
 from tako.proxy.member import Member
@@ -272,7 +272,8 @@ class Proxy:
             member.process.kill()
 
     def _exited(self, member: Member) -> None:
-        log.info("proxy %d ended (%s)", member.process.pid, member.process.exit_code)
+        code = member.process.exit_code
+        log.info("proxy %d ended%s", member.process.pid, "" if code is None else f" with {code}")
         if member is self._serving:
             self._serving = None
             self._restart()
@@ -314,9 +315,9 @@ class Proxy:
             return
         try:
             write_record(self.paths, self._serving.process.pid, self._binary)
-        except OSError as error:
+        except TakoError as error:
             # A full disk must not keep the proxy from serving; without a record it is found by its port.
-            log.warning("the running proxy could not be recorded in %s: %s", self.paths.record, error)
+            log.warning("the running proxy is not recorded: %s", error)
 
     def _have(self) -> Listeners:
         assert self._listeners is not None, "the sockets are opened before a proxy is started"

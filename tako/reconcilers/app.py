@@ -24,6 +24,7 @@ from tako.reconcilers.app_children import (
     stale_releases,
 )
 from tako.reconcilers.app_status import AppWorld, status_of
+from tako.reconcilers.explain import headline
 from tako.reconcilers.instance import record_instances
 from tako.reconcilers.world import World
 
@@ -58,8 +59,10 @@ async def observe_app(world: World, app: DeploymentId) -> None:
         doc = await world.find(APP, app.environment, app.app)
         version = doc.get("status", {}).get("wantedRelease") if doc else None
         release = await world.find(RELEASE, app.environment, f"{app.app}-{version}") if version else None
-        if doc is None or release is None or not _is_current(doc):
-            # The pass over the new generation writes the status: nothing may claim to have seen that before.
+        declared = world.agent.view(app).wanted_template is not None
+        if doc is None or release is None or not declared or not _is_current(doc):
+            # The pass over the new generation, or of a new server, writes the status: nothing may claim to have
+            # seen that before.
             await record_instances(world, app, doc)
         else:
             await _observe(world, doc, ReleaseId(release["spec"]["version"]), release, None)
@@ -178,4 +181,4 @@ async def _write_status(
     if before is None or (before["status"], before["reason"]) != (after["status"], after["reason"]):
         expected = after["reason"] in ("Starting", "Scaling")
         level = "Warning" if after["status"] == "False" and not expected else "Normal"
-        await world.tell(app, level, after["reason"], after["message"])
+        await world.tell(app, level, after["reason"], headline(after["message"]))

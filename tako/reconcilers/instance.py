@@ -9,7 +9,6 @@ from tako.model.conditions import Told, merge_conditions
 from tako.model.kinds import INSTANCE, InstanceState
 from tako.model.names import DeploymentId, InstanceId
 from tako.reconcilers.app_children import APP_LABEL, owner_reference
-from tako.reconcilers.explain import explain
 from tako.reconcilers.world import World
 
 Doc = dict[str, Any]
@@ -38,7 +37,8 @@ def plan_records(view: AppView, docs: Iterable[Doc]) -> RecordPlan:
     fail = [(doc, failure) for name, doc in gone.items() if failure is not None and name == failure.id]
     failed = [doc for name, doc in gone.items() if _state(doc) == InstanceState.FAILED]
     failed.sort(key=lambda d: (d["metadata"]["creationTimestamp"], d["metadata"]["name"]), reverse=True)
-    kept = {d["metadata"]["name"] for d in failed[:FAILED_KEPT]} | {d["metadata"]["name"] for d, _ in fail}
+    newest_first = [doc for doc, _ in fail] + [doc for doc in failed if not any(doc is known for known, _ in fail)]
+    kept = {d["metadata"]["name"] for d in newest_first[:FAILED_KEPT]}
     return RecordPlan(
         create=tuple(one for name, one in seen.items() if name not in known),
         update=tuple((known[name], one) for name, one in seen.items() if name in known),
@@ -82,7 +82,7 @@ async def _tell_failure(world: World, owner: Doc | None, failure: FailureView | 
     """Record one event for each end of a process against our will; a process may end before it has a document."""
     if owner is None or failure is None or not world.is_news(owner["metadata"]["uid"], failure.id + failure.at):
         return
-    await world.tell(owner, "Warning", "InstanceFailed", explain(failure))
+    await world.tell(owner, "Warning", "InstanceFailed", failure.reason)
 
 
 def new_doc(owner: Doc, one: InstanceView) -> Doc:

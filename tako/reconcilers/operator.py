@@ -27,6 +27,8 @@ OPERATED: tuple[Kind, ...] = (APP, RELEASE, INSTANCE, ROUTE, CERTIFICATE, HOST)
 WATCHDOG_SECONDS = 5.0
 # The API server ends a watch now and then; kopf opens the next one within a second.
 GRACE_CHECKS = 2
+# kopf itself waits five seconds for what it began, also for a request to a server that has gone.
+GRACE_SECONDS = 1.0
 
 
 class _RememberedEssence(kopf.DiffBaseStorage):
@@ -50,6 +52,43 @@ class _RememberedEssence(kopf.DiffBaseStorage):
         self._essences.pop(uid, None)
 
 
+class _RememberedProgress(kopf.ProgressStorage):
+    """Keeps how far a handler is in memory, for the same reason: nobody's object is written to for our bookkeeping.
+
+    The one annotation is kopf's way to come back to an object after a delay; it goes when the handler is done.
+    """
+
+    RETRY = "operator.tako.sh/retried-at"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: dict[str, dict[str, Any]] = {}
+
+    def fetch(self, *, key: Any, body: kopf.Body) -> Any:
+        return self._records.get(body["metadata"]["uid"], {}).get(key)
+
+    def store(self, *, key: Any, record: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.setdefault(body["metadata"]["uid"], {})[key] = record
+
+    def purge(self, *, key: Any, body: kopf.Body, patch: kopf.Patch) -> None:
+        self._records.get(body["metadata"]["uid"], {}).pop(key, None)
+        self.touch(body=body, patch=patch, value=None)
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        if body.metadata.annotations.get(self.RETRY) != value:
+            patch.setdefault("metadata", {}).setdefault("annotations", {})[self.RETRY] = value
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        essence = super().clear(essence=essence)
+        self.remove_annotations(essence, {self.RETRY})
+        self.remove_empty_stanzas(essence)
+        return essence
+
+    def forget(self, uid: str) -> None:
+        """An object that is gone needs no memory."""
+        self._records.pop(uid, None)
+
+
 class Operator:
     """A kopf operator that can be started again."""
 
@@ -66,9 +105,11 @@ class Operator:
         self._watches = watches
         self._loop = asyncio.get_running_loop()
         self._essences = _RememberedEssence()
+        self._progress = _RememberedProgress()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._missing: dict[str, int] = {}
+        self._cancel: Callable[[], object] | None = None
 
     def start(self) -> None:
         """Run the operator in a new thread."""
@@ -78,10 +119,14 @@ class Operator:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop it and wait for its thread."""
+        """Stop it and wait for its thread; a handler that takes long is interrupted, as any may be at any time."""
         self._stop.set()
-        if self._thread is not None:
-            await asyncio.to_thread(self._thread.join, 10.0)
+        if self._thread is None:
+            return
+        await asyncio.to_thread(self._thread.join, GRACE_SECONDS)
+        if self._cancel is not None and self._thread.is_alive():
+            self._cancel()
+        await asyncio.to_thread(self._thread.join, 10.0)
 
     async def watch_over(self) -> None:
         """Start the operator again whenever its thread or one of its watches is gone; runs for ever."""
@@ -105,22 +150,34 @@ class Operator:
 
     def _run(self, stop: threading.Event) -> None:
         logging.getLogger("kopf").setLevel(logging.WARNING)
-        asyncio.run(
-            kopf.operator(
+        # It warns at every start that signals are ours, which is what a thread of its own is for.
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)
+        try:
+            asyncio.run(self._operate(stop))
+        except asyncio.CancelledError:
+            pass
+
+    async def _operate(self, stop: threading.Event) -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+        try:
+            await kopf.operator(
                 registry=self._registry(),
                 settings=self._settings(),
                 clusterwide=True,
                 standalone=True,
                 stop_flag=stop,
             )
-        )
+        finally:
+            self._cancel = None
 
     def _settings(self) -> kopf.OperatorSettings:
         settings = kopf.OperatorSettings()
         settings.scanning.disabled = True  # the kinds are fixed
         settings.persistence.finalizer = FINALIZER
         settings.persistence.diffbase_storage = self._essences
-        settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix="operator.tako.sh")
+        settings.persistence.progress_storage = self._progress
         # Our reconcilers never write what is there already, so there is no event to wait for.
         settings.persistence.consistency_timeout = 0
         settings.posting.enabled = False
@@ -143,7 +200,7 @@ class Operator:
 
     def _register(self, registry: kopf.OperatorRegistry, kind: Kind) -> None:
         where = (GROUP, VERSION, kind.plural)
-        essences = self._essences
+        memories = (self._essences, self._progress)
         if (reconcile := self._reconcile.get(kind.plural)) is not None:
             handler = self._handler(reconcile)
             for decorate in (kopf.on.create, kopf.on.update, kopf.on.resume):
@@ -153,7 +210,8 @@ class Operator:
 
         async def forget(type: str | None, uid: str | None, **_: Any) -> None:
             if type == "DELETED" and uid:
-                essences.forget(uid)
+                for memory in memories:
+                    memory.forget(uid)
 
         kopf.on.event(*where, id="forget", registry=registry)(forget)
 

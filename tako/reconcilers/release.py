@@ -3,7 +3,7 @@
 from typing import Any
 
 from tako.model.conditions import Told, is_true, merge_conditions
-from tako.model.errors import Refused
+from tako.model.errors import Refused, RetryLater
 from tako.model.kinds import RELEASE
 from tako.model.kinds.release import ReleasePhase, ReleaseSpec
 from tako.model.names import DeploymentId, ReleaseId
@@ -22,10 +22,11 @@ async def reconcile_release(world: World, namespace: str, name: str) -> None:
         return
     try:
         prepared = await world.prepare(app, spec)
-    except Refused as error:
-        told = Told("Ready", "False", "PrepareFailed", str(error))
-        await _write(world, doc, told, {"phase": ReleasePhase.FAILED.value})
-        await world.tell(doc, "Warning", told.reason, told.message)
+    except (Refused, RetryLater) as error:
+        is_final = isinstance(error, Refused)
+        told = Told("Ready", "False", "PrepareFailed" if is_final else "PrepareDelayed", str(error))
+        if await _write(world, doc, told, {"phase": ReleasePhase.FAILED.value} if is_final else {}):
+            await world.tell(doc, "Warning", told.reason, told.message)
         raise
     told = Told("Ready", "True", "Prepared", f"{prepared.size_bytes} bytes in {prepared.path}")
     seen = {
@@ -47,7 +48,7 @@ async def remove_release(world: World, namespace: str, name: str) -> None:
     await world.remove_release(DeploymentId(spec.app, namespace), ReleaseId(spec.version))
 
 
-async def _write(world: World, doc: Doc, told: Told, seen: dict[str, Any]) -> None:
+async def _write(world: World, doc: Doc, told: Told, seen: dict[str, Any]) -> bool:
     generation = doc["metadata"]["generation"]
     conditions = merge_conditions(doc.get("status", {}).get("conditions"), [told], generation, world.now())
-    await world.write_status(RELEASE, doc, {"observedGeneration": generation, "conditions": conditions, **seen})
+    return await world.write_status(RELEASE, doc, {"observedGeneration": generation, "conditions": conditions, **seen})

@@ -29,9 +29,16 @@ def table_content(
     default_certificate: TableCertificate | None,
     policies: Policies,
 ) -> TableContent:
-    """Return the table for these documents and processes; apps that are being deleted still drain in it."""
+    """Return the table for these documents and processes.
+
+    Apps that are being deleted, or that nobody declares any more, still drain in it: only the proxy knows when
+    their last request has ended.
+    """
+    declared = tuple(_app(doc, views) for doc in apps)
+    names = {app.app for app in declared}
+    undeclared = (TableApp(app=str(app), endpoints=_endpoints(view)) for app, view in views.items() if view.instances)
     return compile_table(
-        apps=tuple(_app(doc, views) for doc in apps),
+        apps=(*declared, *(app for app in undeclared if app.app not in names)),
         routes=claims(routes),
         certificates=tuple(_certificate(doc) for doc in certificates if is_true(doc, "Ready")),
         default_certificate=default_certificate,
@@ -41,14 +48,16 @@ def table_content(
 
 def _app(doc: Doc, views: dict[DeploymentId, AppView]) -> TableApp:
     app = DeploymentId(doc["metadata"]["name"], doc["metadata"]["namespace"])
-    view = views.get(app)
-    endpoints = tuple(
+    source_ip = doc["spec"].get("sourceIp", "auto")
+    return TableApp(app=str(app), endpoints=_endpoints(views.get(app)), source_ip=source_ip)
+
+
+def _endpoints(view: AppView | None) -> tuple[Endpoint, ...]:
+    return tuple(
         Endpoint(instance=one.id, addr=f"127.0.0.1:{one.port}", state=_IN_TABLE[one.state])
         for one in (view.instances if view else ())
         if one.state in _IN_TABLE and one.port is not None
     )
-    source_ip = doc["spec"].get("sourceIp", "auto")
-    return TableApp(app=str(app), endpoints=endpoints, source_ip=source_ip)
 
 
 def _certificate(doc: Doc) -> TableCertificate:

@@ -5,6 +5,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any
 
 from tako import VERSION
@@ -16,12 +17,13 @@ from tako.host_agent.applog import AppLogs
 from tako.host_agent.isolation import IsolationMode, detect
 from tako.host_agent.layout import Layout
 from tako.host_agent.processes import Processes
+from tako.host_agent.removal import remove_unfinished
 from tako.host_agent.rollout import Timing
 from tako.host_agent.supervisor import Refusal
-from tako.model.conditions import is_true
+from tako.model.conditions import condition_of, is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.crd import custom_resource_definition
-from tako.model.errors import TakoError
+from tako.model.errors import Refused, TakoError
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
 from tako.proxy.listeners import Ports
@@ -47,6 +49,10 @@ RESYNC_SECONDS = 10.0
 # A production install that failed is not cheap to try again; a certificate only has to be there.
 SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
+# The Host counts apps, instances and tables; in a burst it is enough to count now and then.
+HOST_STATUS_SECONDS = 0.3
+# A table of hundreds of apps costs some milliseconds; a burst of changes must not spend all the time on tables.
+PUBLISH_INTERVAL_SECONDS = 0.02
 
 
 class Host:
@@ -76,13 +82,15 @@ class Host:
         )
         self.apps = WorkQueue[DeploymentId]("app", self._reconcile_app)
         self.releases = WorkQueue[DeploymentId]("release", self._reconcile_release)
+        self.routes = WorkQueue[DeploymentId]("route", self._reconcile_route)
         self.certificates = WorkQueue[DeploymentId]("certificate", self._reconcile_certificate)
         self.records = WorkQueue[DeploymentId]("instances of", self._record)
         self.host_status = WorkQueue[str]("host", self._publish_host)
         self.proxy: Proxy | None = None
         self.operator: Operator | None = None
         self._default_certificate: TableCertificate | None = None
-        self._publishing: asyncio.Handle | None = None
+        self._publishing: asyncio.TimerHandle | None = None
+        self._published_at = 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -95,6 +103,7 @@ class Host:
     async def start(self) -> None:
         """Adopt what runs, serve what is declared; returns once both have begun."""
         await self.mirror.start()
+        await asyncio.to_thread(remove_unfinished, self.layout)
         self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
         self.agent.adopt()
         proxy = Proxy(
@@ -127,6 +136,7 @@ class Host:
         self._tasks = [
             run_in_background(self.operator.watch_over(), "operator's watchdog"),
             run_in_background(self._resync(), "resync"),
+            run_in_background(self._tell_when_proxy_serves(proxy), "first look at the proxy"),
         ]
         self.host_status.add(self.settings.server_name)
 
@@ -165,7 +175,7 @@ class Host:
         if self.operator is not None:
             await self.operator.stop()
             self.operator = None
-        for queue in (self.apps, self.releases, self.certificates):
+        for queue in (self.apps, self.releases, self.routes, self.certificates):
             await queue.close()
 
     # --- passes ---------------------------------------------------------------------------------------------
@@ -175,6 +185,9 @@ class Host:
 
     async def _reconcile_release(self, release: DeploymentId) -> None:
         await reconcile_release(self.world, release.environment, release.app)
+
+    async def _reconcile_route(self, route: DeploymentId) -> None:
+        await reconcile_route(self.world, route.environment, route.app)
 
     async def _reconcile_certificate(self, certificate: DeploymentId) -> None:
         await reconcile_certificate(self.world, certificate.environment, certificate.app)
@@ -205,13 +218,26 @@ class Host:
             ),
         )
 
+    async def _tell_when_proxy_serves(self, proxy: Proxy) -> None:
+        """Publish the Host as soon as it is ready, not at the next look."""
+        try:
+            await proxy.settled(1)
+        except Refused:
+            pass  # that is what the Host will say
+        self.host_status.add(self.settings.server_name)
+
     async def _resync(self) -> None:
         """Look again at what is not as it should be: a missing directory may have come back without an event."""
         for turn in itertools.count(1):
             await asyncio.sleep(RESYNC_SECONDS)
-            for doc in self.mirror.of(APP):
+            # The store and not the mirror: what is declared must never look as if it were not.
+            declared, _ = await self.api.resources.list(APP.group_resource)
+            self.agent.retire_undeclared(map(_id, declared))
+            for doc in declared:
                 if not is_true(doc, "Ready"):
                     self.apps.add(_id(doc))
+                    if (lost := lost_release(doc, self.mirror)) is not None:
+                        self.releases.add(lost)
             if turn % SLOW_RESYNC_EVERY == 0:
                 for doc in self.mirror.of(RELEASE):
                     if not is_true(doc, "Ready"):
@@ -220,6 +246,7 @@ class Host:
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
             self.host_status.add(self.settings.server_name)
+            pointer.keep(self.layout)
 
     async def _renew_default_certificate(self) -> None:
         try:
@@ -238,6 +265,11 @@ class Host:
     def _document_changed(self, kind: Kind, doc: Doc) -> None:
         if kind in (RELEASE, ROUTE):
             self.apps.add(DeploymentId(doc["spec"]["app"], doc["metadata"]["namespace"]))
+        if kind is ROUTE:
+            # One that lost against another may win now; what became of that one is no event of its own.
+            for route in self.mirror.of(ROUTE):
+                if (told := condition_of(route, "Accepted")) is not None and told["status"] != "True":
+                    self.routes.add(_id(route))
         if kind is CERTIFICATE:
             # It may have gone with the app that declared it, while another app has routes below the same host.
             for app in self.mirror.in_namespace(APP, doc["metadata"]["namespace"]):
@@ -283,14 +315,17 @@ class Host:
     # --- the table ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
-        """Give the proxy the table that follows from what is seen; many calls of one loop turn are one."""
+        """Give the proxy the table that follows from what is seen: at once, and in a burst every few milliseconds."""
         if self._publishing is None:
-            self._publishing = asyncio.get_running_loop().call_soon(self._push)
+            loop = asyncio.get_running_loop()
+            self._publishing = loop.call_at(self._published_at + PUBLISH_INTERVAL_SECONDS, self._push)
 
     def _push(self) -> None:
         self._publishing = None
+        self._published_at = asyncio.get_running_loop().time()
         if self.proxy is None:
             return
+        self.host_status.add_later(self.settings.server_name, HOST_STATUS_SECONDS)
         self.proxy.push(
             table_content(
                 apps=self.mirror.of(APP),
@@ -330,3 +365,13 @@ class Host:
 def _id(doc: Doc) -> DeploymentId:
     """Return name and namespace of any document of ours."""
     return DeploymentId(doc["metadata"]["name"], doc["metadata"]["namespace"])
+
+
+def lost_release(app: Doc, mirror: Mirror) -> DeploymentId | None:
+    """Return the wanted release of an app when its files were there and are not any more."""
+    meta = app["metadata"]
+    name = f"{meta['name']}-{app.get('status', {}).get('wantedRelease')}"
+    release = mirror.find(RELEASE, meta["namespace"], name)
+    if release is None or not is_true(release, "Ready") or Path(release["status"]["path"]).is_dir():
+        return None
+    return _id(release)

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from tako.adapters.files import replace_file
 from tako.host_agent.layout import Layout
 from tako.server.settings import DEFAULT_DATA_DIR
 
@@ -24,9 +25,16 @@ def write(layout: Layout) -> None:
     path = user_data_dir() / NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"socket": str(layout.api_socket), "data_dir": str(layout.data_dir), "pid": os.getpid()})
-    fresh = path.with_suffix(f".{os.getpid()}")
-    fresh.write_text(text + "\n")
-    fresh.replace(path)
+    replace_file(path, f"{text}\n".encode())
+
+
+def keep(layout: Layout) -> None:
+    """Name our socket again where nobody does: another server of this user had its turn and has ended."""
+    try:
+        named = int(json.loads((user_data_dir() / NAME).read_text())["pid"])
+        os.kill(named, 0)
+    except (OSError, ValueError, KeyError, TypeError):
+        write(layout)
 
 
 def remove(layout: Layout) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from tako.adapters.processes import raise_file_limit
 from tako.host_agent.layout import Layout
 from tako.server.host import Host
 from tako.server.settings import Settings
@@ -21,6 +22,7 @@ async def serve_until_told(settings: Settings) -> None:
     SIGTERM and SIGINT stop the service: the proxy finishes its requests, the instances are stopped. SIGHUP starts
     tako-server anew in this process and leaves both running, so that a new version takes over without a pause.
     """
+    raise_file_limit()
     told: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, _tell, told, number)

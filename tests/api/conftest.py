@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tako.api.client import Client
 from tako.api.server import ApiServer
 from tako.model.crd import custom_resource_definition
 from tako.model.kinds import KINDS
+from tests.client import Client
 
 CRDS = [custom_resource_definition(kind) for kind in KINDS]
 APP: dict[str, Any] = {"spec": {"source": {"path": "/srv/hello"}, "runtime": "node", "main": "index.mjs"}}

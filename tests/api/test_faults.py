@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tako.api.client import Client, RequestFailed, Unreachable
 from tako.api.database import StoreFailed
-from tako.api.entries import Key
+from tako.api.entries import Change, ChangeType, Entry, Key
 from tako.api.recovery import StoreDamaged
 from tako.api.server import ApiServer
 from tako.model.errors import Refused
 from tests.api.conftest import CRDS, Served, app
+from tests.client import Client, RequestFailed, Unreachable
 
 APPS = "apps.tako.sh"
 ServeIn = Callable[..., Served]
@@ -236,28 +236,15 @@ async def test_a_socket_left_by_a_killed_server_is_replaced(tmp_path: Path, proc
         assert client.list("namespaces")["items"]
 
 
-async def test_side_values_go_with_their_object(tmp_path: Path) -> None:
-    server = await ApiServer.open(tmp_path, crds=CRDS)
-    made = await server.resources.create(APPS, "production", app("hello"))
-    uid = made["metadata"]["uid"]
-    server.store.put_side(uid, "diffbase", "{}")
-    await server.close()
-    again = await ApiServer.open(tmp_path, crds=CRDS)
-    assert again.store.side(uid, "diffbase") == "{}"
-    await again.resources.delete(APPS, "production", "hello")
-    assert again.store.get(Key(APPS, "production", "hello")) is None
-    assert again.store.side(uid, "diffbase") is None
-    await again.close()
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_defect_in_the_writer_is_told_and_nobody_waits_for_ever(tmp_path: Path) -> None:
     server = await ApiServer.open(tmp_path, crds=CRDS)
     made = await server.resources.create(APPS, "production", app("hello"))
-    with pytest.raises(ValueError, match="surrogates"):
-        server.store.put_side(made["metadata"]["uid"], "key", "\ud800")
     # What should be impossible: a value that no database can take.
-    server.store.put_side(made["metadata"]["uid"], "key", Unstorable("x"))
+    key, revision = Key(APPS, "production", "zero"), server.store.next_revision()
+    entry = Entry(key, Unstorable("x"), revision, raw=b"{}", labels={}, owners=(), deleting=False)
+    with pytest.raises(StoreFailed, match="restart"):
+        await server.store.commit(Change(ChangeType.ADDED, entry, None))
     for name in ("one", "two"):
         with pytest.raises(StoreFailed, match="restart"):
             await server.resources.create(APPS, "production", app(name))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tako.api.client import Client, RequestFailed
 from tests.api.conftest import CRDS, Served, app
+from tests.client import Client, RequestFailed
 
 APPS = "apps.tako.sh"
 PATH = "/apis/tako.sh/v1/namespaces/production/apps"
@@ -199,8 +199,9 @@ def test_a_watcher_that_hangs_up_is_forgotten_at_once(served: Served) -> None:
     assert _becomes(lambda: APPS not in served.api.store.feed.watched())
 
 
-def test_nothing_is_told_to_who_has_no_token(served: Served) -> None:
-    with Client.connect(url=served.url, token="", ca_pem=served.ca_pem) as stranger:
+@pytest.mark.parametrize("token", ["", "wrong", "\xff"], ids=["none", "another", "no text"])
+def test_nothing_is_told_to_who_has_no_token(served: Served, token: str) -> None:
+    with Client.connect(url=served.url, token=token, ca_pem=served.ca_pem) as stranger:
         for path in ("/", "/version", "/api", "/openapi/v3", "/healthz", PATH):
             code, _, body = stranger.raw("GET", path)
             assert code == 401
@@ -243,8 +244,15 @@ def test_a_precondition_protects_from_deleting_the_successor(served: Served) -> 
         assert send(client, "DELETE", f"{PATH}/hello", body)[0] == 409
 
 
+def test_options_that_are_no_options_are_refused_in_words(served: Served) -> None:
+    with served.client() as client:
+        for body in (b'"x"', b"[1]", b'{"preconditions": 1}'):
+            assert send(client, "DELETE", f"{PATH}/hello", body)[0] == 400
+        assert send(client, "GET", f"{PATH}?limit={'9' * 5000}")[0] == 400
+
+
 def test_the_client_says_where_nobody_answers(tmp_path: Path) -> None:
-    from tako.api.client import Unreachable
+    from tests.client import Unreachable
 
     with pytest.raises(Unreachable, match=r"no\.sock.*no such socket"), Client.connect(tmp_path / "no.sock") as client:
         client.list(APPS)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tako.api.client import Client, RequestFailed
 from tests.api.conftest import Served, app
+from tests.client import Client, RequestFailed
 
 APPS = "apps.tako.sh"
 

@@ -9,9 +9,9 @@ from typing import Any
 import kopf
 import pytest
 
-from tako.api.client import Client, RequestFailed
 from tako.api.server import ApiServer
 from tests.api.conftest import Served, app
+from tests.client import Client, RequestFailed
 from tests.conformance.operator_thread import running
 
 APPS = "apps.tako.sh"

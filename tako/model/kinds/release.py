@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tako.model.kinds.app import Runtime, Source
 from tako.model.kinds.kind import Document, Seen
+from tako.model.names import VERSION_PATTERN
 
 
 class ReleasePhase(StrEnum):
@@ -21,7 +22,7 @@ class ReleaseSpec(Document):
     """What is wanted of a release."""
 
     app: str = Field(description="Name of the App it belongs to.")
-    version: str = Field(pattern=r"^[A-Za-z0-9._-]{1,128}$", description="Version id, unique within the app.")
+    version: str = Field(pattern=VERSION_PATTERN, description="Version id, unique within the app.")
     source: Source = Field(description="Where the files come from.")
     runtime: Runtime | None = Field(default=None, description="Runtime whose production install is run.")
     main: str | None = Field(default=None, description="Entry point that must exist when it names a file.")

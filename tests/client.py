@@ -1,6 +1,7 @@
-"""A client for programs that start, ask and end: synchronous, standard library only, quick to import.
+"""The tests' own client of the resource API, over the Unix socket or TLS: by `http.client`, and nothing of the CLI's.
 
-One connection is kept open between calls; a watch has its own.
+What holds the server to HTTP must not share a misunderstanding with what is tested. One connection is kept open
+between calls; a watch has its own.
 """
 
 import http.client
@@ -282,11 +283,6 @@ def resource_path(
     parts += ["namespaces", namespace] if namespace else []
     parts += [part for part in (plural, name, subresource) if part]
     return "/" + "/".join(parts)
-
-
-def warnings_of(headers: dict[str, str]) -> list[str]:
-    """Return what the Warning headers of an answer say."""
-    return [part.strip(", ").strip('"') for part in headers.get("Warning", "").split("299 - ")[1:]]
 
 
 def _with_query(path: str, query: dict[str, str | None] | None) -> str:
