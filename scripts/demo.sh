@@ -16,24 +16,27 @@ for file in examples/*/app.yaml; do declared+=(-f "$file"); done
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 show() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
 
+server_pid() { # written by the server itself, so that it is right whoever started it
+    tr -d ' ' 2>/dev/null <"$data_dir/server.lock"
+}
+
 running() { # is the pid of the last start still a tako-server, and does it answer?
     local pid
-    pid=$(cat "$data_dir/server.pid" 2>/dev/null) || return 1
+    pid=$(server_pid) || return 1
     grep -qz tako-server "/proc/$pid/cmdline" 2>/dev/null && tako get hosts >/dev/null 2>&1
 }
 
 start_server() {
     if running; then
-        echo "tako-server is running already (pid $(cat "$data_dir/server.pid"))"
+        echo "tako-server is running already (pid $(server_pid))"
         return
     fi
     # Its own session: the server outlives this script and the terminal.
     setsid tako-server --data-dir "$data_dir" --http-port "$http_port" --https-port "$https_port" \
         --api-port "$api_port" --isolation off >>"$data_dir/server.log" 2>&1 </dev/null &
-    echo $! >"$data_dir/server.pid"
-    local waited=0
+    local started=$! waited=0
     until running; do
-        if ! kill -0 "$(cat "$data_dir/server.pid")" 2>/dev/null || [ $((waited += 1)) -gt 150 ]; then
+        if ! kill -0 "$started" 2>/dev/null || [ $((waited += 1)) -gt 150 ]; then
             echo "tako-server did not come up; the end of $data_dir/server.log:" >&2
             tail -n 20 "$data_dir/server.log" >&2
             exit 1

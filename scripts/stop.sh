@@ -27,7 +27,7 @@ signal() { # signal NAME: true when there was anybody to send it to
 
 stop_server() {
     local pid
-    pid=$(cat "$data_dir/server.pid" 2>/dev/null) || return 0
+    pid=$(tr -d ' ' 2>/dev/null <"$data_dir/server.lock") || return 0
     grep -qz tako-server "/proc/$pid/cmdline" 2>/dev/null || return 0
     kill "$pid" 2>/dev/null || return 0
     for _ in $(seq 600); do

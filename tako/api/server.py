@@ -23,6 +23,7 @@ from tako.api.http import Http
 from tako.api.resources import Resources
 from tako.api.sockets import DirectoryLock, tcp_listener, unix_listener
 from tako.api.store import Store
+from tako.model.errors import Refused
 
 NAMESPACES_AT_START = ("default", "production")
 _BODY_LIMIT = 3 * 1024**2
@@ -68,8 +69,14 @@ class ApiServer:
         now: Clock = utc_now,
     ) -> "ApiServer":
         """Open the data directory; raises Refused when another server has it or its store cannot be read."""
-        data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-        lock = DirectoryLock(data_dir / "server.lock")
+        try:
+            data_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
+            lock = DirectoryLock(data_dir / "server.lock")
+        except OSError as error:
+            why = error.strerror or error
+            raise Refused(
+                f"the data directory {data_dir} cannot be used: {why}; name another with --data-dir"
+            ) from error
         try:
             credentials = load_credentials(data_dir / "api")
             store = await Store.open(data_dir / "state.sqlite")

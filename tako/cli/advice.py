@@ -1,5 +1,6 @@
 """What a person can do about an App that is not ready. Pure: from what is seen to sentences."""
 
+import re
 from typing import TYPE_CHECKING
 
 from tako.cli.client import Document
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 # Reasons of the Ready condition that pass by themselves.
 PASSING = ("Reading", "Preparing", "Starting", "RollingOut")
+# What node and bun say. A stack trace through the SDK's files names the same path, and means something else.
+_NO_SDK = re.compile(r"""(Cannot find module|Module not found) ['"][^'"]*node_modules/tako\.sh/""")
 
 
 def advise(family: "Family", *, source_exists: bool) -> list[str]:
@@ -18,7 +21,7 @@ def advise(family: "Family", *, source_exists: bool) -> list[str]:
     routes, ready = _routes(family), condition(family.app, "Ready") or {}
     if ready.get("status") == "True":
         return routes
-    told = _source(family.app, source_exists) or [*_release(family), *_process(family), *_health(family)]
+    told = _source(family.app, source_exists) or [*_release(family), *_sdk(family), *_health(family), *_process(family)]
     if not told and ready.get("reason") in PASSING:
         name, namespace = _name(family.app)
         told = [f"Nothing yet. `tako wait app/{name} -n {namespace} --for=condition=Ready` returns when it is ready."]
@@ -78,16 +81,42 @@ def _process(family: "Family") -> list[str]:
     return told
 
 
-def _health(family: "Family") -> list[str]:
-    if not any((each.get("status") or {}).get("state") == "Unhealthy" for each in family.instances):
-        return []
-    name, _ = _name(family.app)
-    path = (family.app["spec"].get("health") or {}).get("path", "/status")
-    return [
-        f"An instance does not answer its health check: GET {path} with Host {name}.tako must give 2xx and send back "
-        "the header X-Tako-Internal-Token. The SDK's entrypoints answer /status; leave spec.health.path at it, "
-        "or answer the path in the app."
+def _sdk(family: "Family") -> list[str]:
+    wanted = (family.app.get("status") or {}).get("wantedRelease")
+    output = [
+        line
+        for instance in family.instances
+        if instance["spec"].get("release") == wanted
+        for line in ((instance.get("status") or {}).get("exit") or {}).get("lastOutput") or []
     ]
+    runtime = family.app["spec"].get("runtime")
+    if any("No module named tako_sh" in line for line in output):
+        return [
+            f"The Python that runs it lacks the package tako-sh, which runtime {runtime} needs: add it to its venv."
+        ]
+    if any(_NO_SDK.search(line) for line in output):
+        return [
+            f"The source has no node_modules/tako.sh, which runtime {runtime} needs: add the package tako.sh to the "
+            "dependencies of package.json, install it, and run `tako apply` again."
+        ]
+    return []
+
+
+def _health(family: "Family") -> list[str]:
+    status = family.app.get("status") or {}
+    told = f"{status.get('lastError')} {(condition(family.app, 'Ready') or {}).get('message')}"
+    path = (family.app["spec"].get("health") or {}).get("path", "/status")
+    answered = f"GET {path} " in told and "answered" in told
+    if any((each.get("status") or {}).get("state") == "Unhealthy" for each in family.instances) or answered:
+        name, _ = _name(family.app)
+        return [
+            f"An instance does not answer its health check: GET {path} with Host {name}.tako must give 2xx and send "
+            "back the header X-Tako-Internal-Token. The SDK's entrypoints answer /status; leave spec.health.path at "
+            "it, or answer the path in the app."
+        ]
+    if "was not healthy" in told and "connection refused" in told:
+        return ["The port written to file descriptor 4 must be the one the process listens on, on 127.0.0.1."]
+    return []
 
 
 def _otherwise(app: Document) -> list[str]:

@@ -18,9 +18,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(help="Run applications on this host as they are declared.")
 def serve(
     data_dir: Annotated[Path, typer.Option(help="Where everything of this server is kept.")] = DEFAULT_DATA_DIR,
-    http_port: Annotated[int, typer.Option(help="Port that redirects to HTTPS.")] = 80,
-    https_port: Annotated[int, typer.Option(help="Port that serves.")] = 443,
-    api_port: Annotated[int, typer.Option(help="Loopback port of the resource API for kubectl; 0 for none.")] = 6440,
+    http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port that redirects to HTTPS.")] = 80,
+    https_port: Annotated[int, typer.Option(min=0, max=65535, help="Port that serves.")] = 443,
+    api_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Loopback port of the resource API for kubectl; 0 for none.")
+    ] = 6440,
     isolation: Annotated[str, typer.Option(help="auto: users and limits where the host allows; off: none.")] = "auto",
     server_name: Annotated[str | None, typer.Option(help="Name of the Host resource; default the host name.")] = None,
     log_level: Annotated[str, typer.Option(help="error, warning, info or debug.")] = "info",

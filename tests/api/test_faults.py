@@ -255,6 +255,12 @@ async def test_a_defect_in_the_writer_is_told_and_nobody_waits_for_ever(tmp_path
     await again.close()
 
 
+async def test_a_data_directory_that_cannot_be_made_is_refused_and_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Refused, match="file/data cannot be used: Not a directory; name another with --data-dir"):
+        await ApiServer.open(tmp_path / "file" / "data", crds=CRDS)
+
+
 class Unstorable(str):
     """Says it is text, and fails to be."""
 

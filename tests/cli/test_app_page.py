@@ -161,6 +161,35 @@ MUTE = Family(
     [],
     [],
 )
+NO_SDK = Family(
+    app(condition("Ready", "False", "StartFailed", "The process exited with 1."), wantedRelease="r2"),
+    [
+        instance(
+            "eeee5555",
+            state="Failed",
+            exit={
+                "code": 1,
+                "at": AT,
+                "reason": "The process exited with 1.",
+                "lastOutput": [
+                    "Error: Cannot find module '/r/r2/node_modules/tako.sh/dist/entrypoints/node-server.mjs'"
+                ],
+            },
+        )
+    ],
+    [],
+    [],
+    [],
+)
+NO_SDK.app["spec"].update(runtime="node", main="index.js")
+NOT_HEALTHY = "The process was stopped, because it was not healthy within 30 s: GET /status (Host: hello.tako) on"
+WRONG_PORT, ANSWERS_500 = (
+    Family(app(condition("Ready", "False", "StartFailed", error), lastError=error), [], [], [], [])
+    for error in (
+        f"{NOT_HEALTHY} 127.0.0.1:1: connection refused; does the app listen on the port it reported?",
+        f"{NOT_HEALTHY} 127.0.0.1:4001: answered 500 Internal Server Error no migrations.",
+    )
+)
 STARTING = Family(app(condition("Ready", "False", "Starting", "Release r2 is starting.")), [], [], [], [])
 UNSEEN = Family(app(None), [], [], [], [])
 
@@ -176,6 +205,9 @@ UNSEEN = Family(app(None), [], [], [], [])
         ("unseen", UNSEEN, True),
         ("mute", MUTE, True),
         ("starting", STARTING, True),
+        ("no-sdk", NO_SDK, True),
+        ("wrong-port", WRONG_PORT, True),
+        ("answers-500", ANSWERS_500, True),
     ],
 )
 def test_the_page_of_an_app(name: str, family: Family, source_exists: bool) -> None:
@@ -190,6 +222,13 @@ def test_only_an_app_that_is_not_ready_is_told_what_to_do() -> None:
     for family in (CRASHES, UNHEALTHY, FAILED_RELEASE, UNSEEN):
         assert "What to do:" in app_page(family, NOW, source_exists=True)
     assert "What to do:" not in app_page(READY, NOW, source_exists=True)
+
+
+def test_a_crash_inside_the_sdk_is_not_taken_for_a_missing_one() -> None:
+    crash = "Cannot find module 'pg' imported from /r/r2/node_modules/tako.sh/dist/entrypoints/node-server.mjs"
+    ended = {"code": 1, "at": AT, "reason": "The process exited with 1.", "lastOutput": [crash]}
+    family = NO_SDK._replace(instances=[instance("eeee5555", state="Failed", exit=ended)])
+    assert "needs: add the package" not in " ".join(app_page(family, NOW, source_exists=True))
 
 
 def agrees_with_golden(name: str, lines: list[str]) -> None:
