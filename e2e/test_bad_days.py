@@ -39,6 +39,7 @@ def test_a_deleted_state_is_made_anew_and_the_documents_may_be_applied_again(hos
 def test_a_corrupt_state_is_refused_with_the_way_out_or_recovered(host: Host) -> None:
     document = host.document("hello")
     host.apply(document)
+    assert host.fetch("hello").status == 200
     host.kill_server()
     for file in host.data_dir.glob("state.sqlite*"):
         file.write_bytes(b"this is not a database" * 500)

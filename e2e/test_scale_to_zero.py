@@ -46,7 +46,7 @@ def test_requests_that_come_together_while_an_app_starts_share_one_instance(host
 def test_a_sleeping_app_that_cannot_start_is_answered_with_502(host: Host) -> None:
     document = host.document("broken", instances=0, env={"MODE": "exit"})
     host.apply(document, wait=False)
-    eventually("the app to be known", lambda: host.condition("broken"))
+    eventually("its route to be in the table", lambda: host.fetch("broken").status != 404)
     answer = host.fetch("broken")
     assert answer.status == 502
     assert answer.headers["cache-control"] == "private, no-store"

@@ -81,9 +81,6 @@ class Registry:
         except KeyError:
             raise ApiError(404, "NotFound", f'the server has no resource type "{group_resource}"') from None
 
-    def knows(self, group_resource: str) -> bool:
-        return group_resource in self._stored
-
     def groups(self) -> Mapping[str, list[str]]:
         """Return the versions of each group, the preferred one first."""
         groups: dict[str, list[str]] = {}

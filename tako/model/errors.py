@@ -1,10 +1,9 @@
 """The errors every layer speaks.
 
-Two of them decide what a reconciler does next, one carries what a person must correct.
+Two of them decide what a reconciler does next; a field error says what a person must correct.
 No message ever contains a secret.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +37,3 @@ class FieldError:
     message: str
     given: Any = None
     reason: str = "FieldValueInvalid"
-
-
-class Invalid(Refused):
-    """A document that may not be stored, with every fault it has."""
-
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
-        self.errors = tuple(errors)

@@ -111,7 +111,7 @@ async def _write_children(world: World, app: Doc, version: ReleaseId, digest: st
         await _apply(world, namespace, write)
     view = world.agent.view(DeploymentId(name, namespace))
     in_use = {version, *(i.release for i in view.instances)} | ({view.settled_release} - {None})
-    for stale in stale_releases(seen["releases"], (str(v) for v in in_use)):
+    for stale in stale_releases(seen["releases"], (str(v) for v in in_use), world.now()):
         await world.remove(RELEASE, namespace, stale)
 
 
@@ -175,9 +175,12 @@ async def _write_status(
     )
     status = status_of(app, version, seen, world.now())
     before = condition_of(app, "Ready")
+    after = next(c for c in status["conditions"] if c["type"] == "Ready")
+    if after["status"] == "True" and (before is None or before["status"] != "True"):
+        # Who reads that an app is ready may ask it at once, even if the server dies in that moment.
+        await world.until_served()
     if not await world.write_status(APP, app, status):
         return
-    after = next(c for c in status["conditions"] if c["type"] == "Ready")
     if before is None or (before["status"], before["reason"]) != (after["status"], after["reason"]):
         expected = after["reason"] in ("Starting", "Scaling")
         level = "Warning" if after["status"] == "False" and not expected else "Normal"

@@ -7,8 +7,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
+from tako.api.lifecycle import rfc3339
 from tako.model.kinds import CERTIFICATE, RELEASE, ROUTE, Kind
 from tako.model.kinds.app import AppSpec
 from tako.model.names import ReleaseId
@@ -16,8 +18,9 @@ from tako.model.routes import parse_pattern
 
 Doc = dict[str, Any]
 
-# The specification's: the one that serves, and before it at most so many.
+# The specification's: so many with the one that serves, and none that is older.
 RELEASES_KEPT = 50
+RELEASE_AGE = timedelta(days=30)
 APP_LABEL = "tako.sh/app"
 
 
@@ -97,11 +100,17 @@ def plan_children(app: Doc, version: ReleaseId, digest: str, seen: Mapping[str, 
     return tuple(writes)
 
 
-def stale_releases(releases: Iterable[Doc], kept: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of releases to remove: beyond the newest `RELEASES_KEPT`, never one in `kept` versions."""
+def stale_releases(releases: Iterable[Doc], kept: Iterable[str], now: str) -> tuple[str, ...]:
+    """Return the names of releases to remove: too many or too old, never one in `kept` versions."""
     keep = set(kept)
+    oldest = rfc3339(datetime.fromisoformat(now) - RELEASE_AGE)
     newest_first = sorted(releases, key=lambda d: d["metadata"]["creationTimestamp"], reverse=True)
-    return tuple(d["metadata"]["name"] for d in newest_first[RELEASES_KEPT:] if d["spec"]["version"] not in keep)
+    return tuple(
+        doc["metadata"]["name"]
+        for place, doc in enumerate(newest_first)
+        if (place >= RELEASES_KEPT or doc["metadata"]["creationTimestamp"] < oldest)
+        and doc["spec"]["version"] not in keep
+    )
 
 
 def _release_spec(name: str, spec: AppSpec, version: ReleaseId, digest: str) -> Doc:

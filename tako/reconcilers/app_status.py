@@ -33,10 +33,11 @@ def status_of(app: Doc, version: ReleaseId | None, world: AppWorld, now: str) ->
     meta = app["metadata"]
     view = world.view
     ready = len(view.healthy)
+    routes = _routes(spec, world.routes)
     told = (
-        _ready(spec, version, world),
+        _with_routes(_ready(spec, version, world), routes),
         _available(spec, view),
-        _routes(spec, world.routes),
+        routes,
         _isolated(world.missing_isolation),
     )
     urls = [url_of(text, world.https_port) for text in spec.routes]
@@ -112,7 +113,8 @@ def _progress(spec: AppSpec, version: ReleaseId, view: AppView) -> Told:
         return Told("Ready", "False", "Scaling", f"{count}; the others are starting.")
     if spec.instances == 0 and not ready:
         return Told("Ready", "True", "Asleep", "No instance runs; the next request starts one.")
-    return Told("Ready", "True", "Serving", f"Release {version} serves on {len(ready)} of {spec.instances} instances.")
+    count = f"{len(ready)} of {spec.instances} instances" if spec.instances else f"{len(ready)} on demand"
+    return Told("Ready", "True", "Serving", f"Release {version} serves on {count}.")
 
 
 def _sentence(text: str) -> str:
@@ -134,6 +136,13 @@ def _available(spec: AppSpec, view: AppView) -> Told:
     return Told("Available", "False", "NoInstances", "No instance takes requests; requests wait for one.")
 
 
+def _with_routes(ready: Told, routes: Told) -> Told:
+    """An app that nothing reaches is not ready, however well it runs."""
+    if ready.status == "True" and routes.status != "True":
+        return Told("Ready", routes.status, "Routes" + routes.reason, routes.message)
+    return ready
+
+
 def _routes(spec: AppSpec, routes: Sequence[Doc]) -> Told:
     faulty = [r for r in routes if not is_true(r, "Accepted")]
     if spec.routes and not routes:
@@ -142,13 +151,11 @@ def _routes(spec: AppSpec, routes: Sequence[Doc]) -> Told:
         return Told("RoutesAccepted", "True", "NoRoutes", "The app declares no routes, so nothing reaches it.")
     if not faulty:
         return Told("RoutesAccepted", "True", "Accepted", f"{len(routes)} of {len(routes)} routes are served.")
-    entry: Mapping[str, Any] = condition_of(faulty[0], "Accepted") or {}
-    return Told(
-        "RoutesAccepted",
-        "False",
-        entry.get("reason", "Pending"),
-        entry.get("message", f"{faulty[0]['spec']['pattern']} has not been looked at yet."),
-    )
+    entry: Mapping[str, Any] | None = condition_of(faulty[0], "Accepted")
+    if entry is None:
+        pattern = faulty[0]["spec"]["pattern"]
+        return Told("RoutesAccepted", "Unknown", "Pending", f"{pattern} has not been looked at yet.")
+    return Told("RoutesAccepted", "False", entry["reason"], entry["message"])
 
 
 def _isolated(missing: tuple[str, ...]) -> Told:

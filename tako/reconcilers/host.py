@@ -27,6 +27,7 @@ class HostSeen:
     missing_isolation: tuple[str, ...]
     proxy_fault: str = ""
     store_fault: str | None = None
+    store_notice: str | None = None  # what had to be done to have a store at all
 
 
 async def publish_host(world: World, name: str, seen: HostSeen) -> None:
@@ -67,6 +68,8 @@ def tell(seen: HostSeen) -> tuple[Told, ...]:
     store = (
         Told("StoreReady", "False", "WritesRefused", seen.store_fault)
         if seen.store_fault
+        else Told("StoreReady", "True", "Restored", seen.store_notice)
+        if seen.store_notice
         else Told("StoreReady", "True", "Writing", "Writes are accepted.")
     )
     isolation = (

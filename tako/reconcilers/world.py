@@ -4,6 +4,7 @@ All of it runs on the server's own event loop; :mod:`tako.reconcilers.operator` 
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ class World:
     layout: Layout
     mirror: Mirror
     https_port: int
+    until_served: Callable[[], Awaitable[None]]  # returns once the proxy decides by what is seen now
     # What was told last about an object; after a restart the latest is told once more.
     _told: dict[str, str] = field(default_factory=dict)
     # Many copies at once only slow each other down; an install that waits for the network must not hold up all others.

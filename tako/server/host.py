@@ -51,6 +51,7 @@ SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
 # The Host counts apps, instances and tables; in a burst it is enough to count now and then.
 HOST_STATUS_SECONDS = 0.3
+SERVED_SECONDS = 2.0
 # A table of hundreds of apps costs some milliseconds; a burst of changes must not spend all the time on tables.
 PUBLISH_INTERVAL_SECONDS = 0.02
 
@@ -79,6 +80,7 @@ class Host:
             layout=self.layout,
             mirror=self.mirror,
             https_port=settings.https_port,
+            until_served=self._until_served,
         )
         self.apps = WorkQueue[DeploymentId]("app", self._reconcile_app)
         self.releases = WorkQueue[DeploymentId]("release", self._reconcile_release)
@@ -91,6 +93,7 @@ class Host:
         self._default_certificate: TableCertificate | None = None
         self._publishing: asyncio.TimerHandle | None = None
         self._published_at = 0.0
+        self._pushed = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -215,6 +218,7 @@ class Host:
                 isolation=self.isolation_in_force(),
                 missing_isolation=tuple(self.isolation.missing),
                 store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
+                store_notice=self.api.notice,
             ),
         )
 
@@ -297,6 +301,17 @@ class Host:
         """Return the port that is served; another than the one set when that was 0."""
         return (self.proxy.https_port if self.proxy else None) or self.settings.https_port
 
+    async def _until_served(self) -> None:
+        """Wait until the proxy decides by the table as it is now; not for long: its faults are told by the Host."""
+        if self.proxy is None:
+            return
+        self._push()
+        try:
+            async with asyncio.timeout(SERVED_SECONDS):
+                await self.proxy.settled(self._pushed)
+        except (TimeoutError, Refused):
+            log.warning("tako-proxyd has not taken table %d within %.0f s", self._pushed, SERVED_SECONDS)
+
     def isolation_in_force(self) -> tuple[str, ...]:
         """Return the kinds of isolation this host gives."""
         kinds = {
@@ -321,12 +336,14 @@ class Host:
             self._publishing = loop.call_at(self._published_at + PUBLISH_INTERVAL_SECONDS, self._push)
 
     def _push(self) -> None:
-        self._publishing = None
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._publishing = None
         self._published_at = asyncio.get_running_loop().time()
         if self.proxy is None:
             return
         self.host_status.add_later(self.settings.server_name, HOST_STATUS_SECONDS)
-        self.proxy.push(
+        self._pushed = self.proxy.push(
             table_content(
                 apps=self.mirror.of(APP),
                 views=self.agent.views(),

@@ -91,7 +91,9 @@ def test_old_releases_go_but_never_one_in_use() -> None:
         }
         for n in range(RELEASES_KEPT + 3)
     ]
-    assert set(stale_releases(docs, ["1"])) == {"shop-0", "shop-2"}
+    assert set(stale_releases(docs, ["1"], "2026-01-02T00:00:00Z")) == {"shop-0", "shop-2"}
+    assert stale_releases(docs[:3], ["1"], "2026-01-30T00:00:00Z") == ()
+    assert set(stale_releases(docs[:3], ["1"], "2026-02-01T00:00:00Z")) == {"shop-0", "shop-2"}
 
 
 def test_a_wildcard_has_a_name_that_an_object_may_have() -> None:
