@@ -7,6 +7,8 @@ data_dir=$(realpath -m "${DATA_DIR:-.demo}")
 http_port=${HTTP_PORT:-8080}
 https_port=${HTTPS_PORT:-8443}
 api_port=${API_PORT:-6440}
+stop_arguments=
+[ "$data_dir" = "$PWD/.demo" ] || stop_arguments=" DATA_DIR=$data_dir"
 export TAKO_API_SOCKET="$data_dir/api.sock"
 export PATH="$PWD/.venv/bin:$PATH"
 
@@ -29,7 +31,11 @@ running() { # is the pid of the last start still a tako-server, and does it answ
 start_server() {
     if running; then
         echo "tako-server is running already (pid $(server_pid))"
-        return
+        local port
+        port=$(tako get hosts -o jsonpath='{.items[0].status.httpsPort}')
+        [ "${port:-$https_port}" = "$https_port" ] && return
+        echo "but it serves on port $port, not on $https_port: make stop$stop_arguments, then make demo again" >&2
+        exit 1
     fi
     # Its own session: the server outlives this script and the terminal.
     setsid tako-server --data-dir "$data_dir" --http-port "$http_port" --https-port "$https_port" \
@@ -121,7 +127,7 @@ main() {
   tako kubeconfig > ${data_dir#"$PWD"/}/kubeconfig && kubectl --kubeconfig ${data_dir#"$PWD"/}/kubeconfig get apps -A
   tako delete -f examples/bun/app.yaml     # or edit one, and tako apply -f it again
 
-  make stop                                # stops the server and everything it runs
+  make stop$stop_arguments                                # stops the server and everything it runs
 NEXT
 }
 

@@ -98,7 +98,8 @@ class Life:
                 what = f"did not report a port on fd 4 within {waited}"
             else:
                 what = f"was not healthy within {waited}: {self._detail}"
-            self._fault = f"The process was stopped, because it {what}."
+            end = "" if what.endswith((".", "?")) else "."
+            self._fault = f"The process was stopped, because it {what}{end}"
         self._running.kill()
         # One that the kernel does not let go yet is killed again after as long, and not in every turn until then.
         self.since = self._clock()

@@ -68,7 +68,7 @@ def _judge(asked: str, answer: bytes, token: str) -> Probe:
     if not words[0].startswith("HTTP/1.") or len(words) < 2 or not words[1].isdigit():
         return Probe(False, f"{asked}: the answer is not HTTP: {_shown(answer, token)}")
     if not 200 <= int(words[1]) < 300:
-        return Probe(False, f"{asked}: answered {' '.join(words[1:])} {_shown(body, token)}".rstrip())
+        return Probe(False, f"{asked}: answered {' '.join(words[1:])}: {_shown(body, token)}".removesuffix(": "))
     echoed = [value.strip() for name, _, value in (line.partition(":") for line in headers) if _is_token(name)]
     if echoed != [token]:
         what = "a different token" if echoed else f"no {TOKEN_HEADER}"

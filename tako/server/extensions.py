@@ -46,7 +46,7 @@ def install(host: "Host") -> None:
 async def _log(host: "Host", request: web.Request) -> web.StreamResponse:
     app = DeploymentId(request.match_info["name"], request.match_info["namespace"])
     if host.mirror.find(APP, app.environment, app.app) is None:
-        raise web.HTTPNotFound(text=f'apps.tako.sh "{app.app}" not found in namespace "{app.environment}"\n')
+        raise web.HTTPNotFound(text=f'apps.tako.sh "{app.app}" not found\n')
     query = request.query
     tail = query.get("tailLines", str(DEFAULT_TAIL))
     if not tail.isdecimal():

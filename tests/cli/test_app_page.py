@@ -187,7 +187,7 @@ WRONG_PORT, ANSWERS_500 = (
     Family(app(condition("Ready", "False", "StartFailed", error), lastError=error), [], [], [], [])
     for error in (
         f"{NOT_HEALTHY} 127.0.0.1:1: connection refused; does the app listen on the port it reported?",
-        f"{NOT_HEALTHY} 127.0.0.1:4001: answered 500 Internal Server Error no migrations.",
+        f"{NOT_HEALTHY} 127.0.0.1:4001: answered 500 Internal Server Error: no migrations.",
     )
 )
 STARTING = Family(app(condition("Ready", "False", "Starting", "Release r2 is starting.")), [], [], [], [])
