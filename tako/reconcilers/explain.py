@@ -2,7 +2,7 @@
 
 from tako.host_agent.views import FailureView
 
-LINES_IN_A_MESSAGE = 5
+LINES_IN_A_MESSAGE = 8
 
 
 def headline(message: str) -> str:

@@ -27,6 +27,7 @@ class WorkQueue(Generic[K]):
         self._running: dict[K, asyncio.Task[None]] = {}
         self._again: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._refused: dict[K, str] = {}
         self._closed = False
 
     def add(self, key: K) -> None:
@@ -42,7 +43,7 @@ class WorkQueue(Generic[K]):
 
     def add_later(self, key: K, delay_seconds: float) -> None:
         """Work on `key` in a while, unless it is added before."""
-        if key not in self._timers and key not in self._running:
+        if key not in self._timers and not self._closed:
             self._timers[key] = asyncio.get_running_loop().call_later(delay_seconds, self._due, key)
 
     async def close(self) -> None:
@@ -60,14 +61,21 @@ class WorkQueue(Generic[K]):
         self._timers.pop(key, None)
         self.add(key)
 
+    def _tell(self, key: K, refusal: str) -> None:
+        """Log a refusal once: it is looked at again every few seconds, and its condition says it all the while."""
+        if self._refused.get(key) != refusal:
+            self._refused[key] = refusal
+            log.warning("%s %s: %s", self._name, key, refusal)
+
     async def _run(self, key: K) -> None:
         delay: float | None = None
         try:
             await self._work(key)
+            self._refused.pop(key, None)
         except RetryLater as error:
             delay = error.delay_seconds
         except Refused as error:
-            log.warning("%s %s: %s", self._name, key, error)
+            self._tell(key, str(error))
         except TakoError as error:
             # A write that the store or another writer refused: the world is as it was, so the work is still due.
             log.warning("%s %s, tried again in %g s: %s", self._name, key, THROTTLE_SECONDS, error)
@@ -80,5 +88,5 @@ class WorkQueue(Generic[K]):
         if key in self._again:
             self._again.discard(key)
             self.add(key)
-        elif delay is not None and not self._closed:
+        elif delay is not None:
             self.add_later(key, delay)
