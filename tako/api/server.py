@@ -120,12 +120,16 @@ class ApiServer:
     async def close(self) -> None:
         """Answer what is being answered, store what was acknowledged, give the directory free."""
         self.store.feed.end()
+        servers = [runner.server for runner in self._runners if runner.server is not None]
         for runner in self._runners:
             await runner.cleanup()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.close()
+        for server in servers:
+            # Who came in the very moment the listener closed was accepted, but not among those that were ended.
+            await server.shutdown(0)
         if self._socket_path is not None:
             self._socket_path.unlink(missing_ok=True)
         self._lock.release()

@@ -37,7 +37,7 @@ class Server:
         self.socket = data_dir / "api.sock"
         self.client = Client.connect(self.socket)
         self.extensions = extensions
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run)
@@ -49,18 +49,19 @@ class Server:
 
     def stop(self) -> None:
         self.client.connection.close()
-        if self._thread.is_alive() and self._stop is not None:
+        if self._thread.is_alive() and self._loop is not None and self._stop is not None:
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(30)
 
     def _run(self) -> None:
         try:
-            self._loop.run_until_complete(self._serve())
+            # It also ends what a client began in the very moment the server closed.
+            asyncio.run(self._serve())
         finally:
             self._up.set()
-            self._loop.close()
 
     async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         api = await ApiServer.open(self.data_dir, crds=[custom_resource_definition(kind) for kind in KINDS])
         api.extend(self.extensions)
         await api.serve_unix(self.socket)
