@@ -129,7 +129,7 @@ class ApiServer:
         await self.store.close()
         for server in servers:
             # Who came in the very moment the listener closed was accepted, but not among those that were ended.
-            await server.shutdown(0)
+            await server.shutdown(_SHUTDOWN_SECONDS)
         if self._socket_path is not None:
             self._socket_path.unlink(missing_ok=True)
         self._lock.release()
