@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ NAMESPACES_AT_START = ("default", "production")
 _BODY_LIMIT = 3 * 1024**2
 # Long enough for the answer to a write that is being committed.
 _SHUTDOWN_SECONDS = 2.0
+# Loop turns from accept() to a transport that the server knows of.
+_ACCEPT_TURNS = 3
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +60,7 @@ class ApiServer:
         self._tasks: list[asyncio.Task[None]] = []
         self._extensions: list[Extension] = []
         self._runners: list[web.AppRunner] = []
+        self._listeners: list[socket.socket] = []
         self._socket_path: Path | None = None
 
     @classmethod
@@ -107,6 +111,7 @@ class ApiServer:
         runner = await self._runner()
         listener = unix_listener(path)
         await web.SockSite(runner, listener, backlog=1024).start()
+        self._listeners.append(listener)
         self._socket_path = path
 
     async def serve_tls(self, host: str, port: int) -> int:
@@ -114,25 +119,35 @@ class ApiServer:
         listener = tcp_listener(host, port)
         runner = await self._runner()
         await web.SockSite(runner, listener, ssl_context=self.credentials.tls(), backlog=1024).start()
+        self._listeners.append(listener)
         self.api_port = int(listener.getsockname()[1])
         return self.api_port
 
     async def close(self) -> None:
         """Answer what is being answered, store what was acknowledged, give the directory free."""
         self.store.feed.end()
-        servers = [runner.server for runner in self._runners if runner.server is not None]
+        await self._stop_accepting()
         for runner in self._runners:
             await runner.cleanup()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.store.close()
-        for server in servers:
-            # Who came in the very moment the listener closed was accepted, but not among those that were ended.
-            await server.shutdown(_SHUTDOWN_SECONDS)
         if self._socket_path is not None:
             self._socket_path.unlink(missing_ok=True)
         self._lock.release()
+
+    async def _stop_accepting(self) -> None:
+        """Let connections that were accepted reach the server before it closes.
+
+        asyncio makes a connection's transport some turns after accepting it, and one made after the server has closed is
+        neither served nor closed (CPython issue 109564).
+        """
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.remove_reader(listener.fileno())
+        for _ in range(_ACCEPT_TURNS):
+            await asyncio.sleep(0)
 
     async def _start(self, changes: Changes, crds: Sequence[Document]) -> None:
         definitions = Definitions(changes, self._openapi.forget)
