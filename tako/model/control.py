@@ -47,6 +47,10 @@ class TableApp(Message):
     source_ip: Literal["auto", "direct", "cloudflare-proxy", "trusted-proxy"] = "auto"
     # Absolute directory whose files are served before the app is asked; None when the release has none.
     public_dir: str | None = None
+    # Requests at the app's instances at once, over all workers; more wait like those that find no instance. 0: no limit.
+    max_connections: int = 0
+    # File to which the proxy appends a line for each request that was matched to the app; None for no lines.
+    access_log: str | None = None
 
 
 class TableRoute(Message):
@@ -67,6 +71,24 @@ class TableCertificate(Message):
     fingerprint: str
 
 
+class Challenge(Message):
+    """What a certificate authority is answered at ``/.well-known/acme-challenge/{token}`` (RFC 8555, 8.3)."""
+
+    token: str
+    key_authorization: str
+
+
+class Services(Message):
+    """tako-server's own public endpoints: paths below ``/_tako/`` that the proxy forwards to a Unix socket.
+
+    Any other path below ``/_tako/`` is answered 404, but for ``/_tako/storages/``, which is the app's.
+    """
+
+    socket: str
+    # "/_tako/image" for that path alone, "/_tako/channels/*" for all below it.
+    paths: tuple[str, ...]
+
+
 class Policies(Message):
     """What holds for every request."""
 
@@ -75,7 +97,11 @@ class Policies(Message):
     max_requests_per_ip: int = 2048
     trusted_cidrs: tuple[str, ...] = ()
     client_ip_headers: tuple[str, ...] = ()
+    # Connections from `trusted_cidrs` and loopback may begin with a PROXY protocol header, version 1 or 2.
     proxy_protocol: bool = False
+    # Peers whose CF-Connecting-IP is believed.
+    cloudflare_cidrs: tuple[str, ...] = ()
+    services: Services | None = None
 
 
 class Table(Message):
@@ -89,6 +115,7 @@ class Table(Message):
     certificates: tuple[TableCertificate, ...] = ()
     # Used when the SNI name is missing or unknown.
     default_certificate: TableCertificate | None = None
+    challenges: tuple[Challenge, ...] = ()
 
 
 # --- down: tako-server to tako-proxyd ------------------------------------------------------------------------------
@@ -132,8 +159,14 @@ class LogLevel(Message):
     level: Literal["error", "warn", "info", "debug"]
 
 
+class Measure(Message):
+    """Down. Answered by :class:`Metrics`."""
+
+    type: Literal["measure"] = "measure"
+
+
 class Shutdown(Message):
-    """Down. Stop accepting, finish what is in flight for at most so long, exit 0."""
+    """Down. Stop accepting, finish what is in flight for at most so long, say :class:`Metrics`, exit 0."""
 
     type: Literal["shutdown"] = "shutdown"
     drain_ms: int = 30_000
@@ -211,12 +244,52 @@ class Stats(Message):
     instances: tuple[InstanceStats, ...] = ()
 
 
+# Upper bounds in seconds of a histogram's buckets, but for the last, which has none.
+LATENCY_BOUNDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Histogram(Message):
+    """Observations by bucket (not cumulative), one more than :data:`LATENCY_BOUNDS`, and their sum in microseconds."""
+
+    counts: tuple[int, ...]
+    sum_us: int
+
+
+class AppMetrics(Message):
+    """Counts of one app's proxied requests since the proxy started; ``active`` are those in progress.
+
+    ``statuses`` is keyed by class, ``2xx`` to ``5xx``. ``duration`` is a request from its head to the end of its response;
+    ``upstream`` from sending it to an instance to the head of the response.
+    """
+
+    app: str
+    statuses: dict[str, int]
+    duration: Histogram
+    upstream: Histogram
+    active: int
+
+
+class TlsFailures(Message):
+    """Handshakes for which there was no certificate but the default: no name was asked for, or an unknown one."""
+
+    no_sni: int
+    cert_missing: int
+
+
+class Metrics(Message):
+    """Up. The answer to :class:`Measure`, and the last word of a proxy that ends."""
+
+    type: Literal["metrics"] = "metrics"
+    apps: tuple[AppMetrics, ...] = ()
+    tls_failures: TlsFailures
+
+
 Down = Annotated[
-    Welcome | Table | Delta | StartFailed | LogLevel | Shutdown,
+    Welcome | Table | Delta | StartFailed | LogLevel | Measure | Shutdown,
     Field(discriminator="type"),
 ]
 Up = Annotated[
-    Hello | Ack | Reject | Wake | Drained | ConnectFailed | Stats,
+    Hello | Ack | Reject | Wake | Drained | ConnectFailed | Stats | Metrics,
     Field(discriminator="type"),
 ]
 DOWN: TypeAdapter[Down] = TypeAdapter(Down)

@@ -2,6 +2,8 @@
 //!
 //! Unknown fields are ignored and absent ones have the contract's defaults, so that either side may be newer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 pub const PROTOCOL: u32 = 0;
@@ -45,6 +47,11 @@ pub struct TableApp {
     pub source_ip: SourceIp,
     #[serde(default)]
     pub public_dir: Option<String>,
+    /// Requests at the app's instances at once, over all workers; 0 is no limit.
+    #[serde(default)]
+    pub max_connections: u32,
+    #[serde(default)]
+    pub access_log: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +72,20 @@ pub struct TableCertificate {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    pub token: String,
+    pub key_authorization: String,
+}
+
+/// Paths below `/_tako/` that tako-server serves itself, on a Unix socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Services {
+    pub socket: String,
+    /// `/_tako/image` is that path alone, `/_tako/channels/*` all below it.
+    pub paths: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policies {
     #[serde(default = "defaults::https_port")]
     pub https_port: u16,
@@ -76,6 +97,10 @@ pub struct Policies {
     pub client_ip_headers: Vec<String>,
     #[serde(default)]
     pub proxy_protocol: bool,
+    #[serde(default)]
+    pub cloudflare_cidrs: Vec<String>,
+    #[serde(default)]
+    pub services: Option<Services>,
 }
 
 impl Default for Policies {
@@ -86,6 +111,8 @@ impl Default for Policies {
             trusted_cidrs: Vec::new(),
             client_ip_headers: Vec::new(),
             proxy_protocol: false,
+            cloudflare_cidrs: Vec::new(),
+            services: None,
         }
     }
 }
@@ -104,6 +131,8 @@ pub struct Table {
     pub certificates: Vec<TableCertificate>,
     #[serde(default)]
     pub default_certificate: Option<TableCertificate>,
+    #[serde(default)]
+    pub challenges: Vec<Challenge>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -145,7 +174,7 @@ pub enum Down {
         #[serde(default)]
         listeners: Vec<String>,
     },
-    Table(Table),
+    Table(Box<Table>),
     Delta {
         base: u64,
         generation: u64,
@@ -159,6 +188,7 @@ pub enum Down {
     LogLevel {
         level: Level,
     },
+    Measure {},
     Shutdown {
         #[serde(default = "defaults::drain_ms")]
         drain_ms: u64,
@@ -172,6 +202,36 @@ pub struct InstanceStats {
     pub in_flight: u64,
     pub requests: u64,
     pub idle_ms: u64,
+}
+
+/// Upper bounds of a histogram's buckets, but for the last, which has none.
+pub const LATENCY_BOUNDS_US: [u64; 12] = [
+    1_000, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
+    5_000_000, 10_000_000,
+];
+
+/// Observations by bucket (not cumulative), one more than [`LATENCY_BOUNDS_US`], and their sum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    pub counts: Vec<u64>,
+    pub sum_us: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppMetrics {
+    pub app: String,
+    /// By class, `2xx` to `5xx`.
+    pub statuses: BTreeMap<String, u64>,
+    pub duration: Histogram,
+    pub upstream: Histogram,
+    pub active: u64,
+}
+
+/// Handshakes for which there was no certificate but the default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TlsFailures {
+    pub no_sni: u64,
+    pub cert_missing: u64,
 }
 
 /// tako-proxyd to tako-server.
@@ -211,6 +271,11 @@ pub enum Up {
         connections: u64,
         #[serde(default)]
         instances: Vec<InstanceStats>,
+    },
+    Metrics {
+        #[serde(default)]
+        apps: Vec<AppMetrics>,
+        tls_failures: TlsFailures,
     },
 }
 

@@ -178,7 +178,7 @@ impl Control {
                 protocol,
                 listeners,
             }) => self.on_welcome(protocol, &listeners, link),
-            Ok(Down::Table(wanted)) => self.on_table(wanted, link, clock).await,
+            Ok(Down::Table(wanted)) => self.on_table(*wanted, link, clock).await,
             Ok(Down::Delta {
                 base,
                 generation,
@@ -190,6 +190,8 @@ impl Control {
             Ok(Down::StartFailed { app, reason }) => {
                 self.workers.start_failed(&app.into(), reason);
             }
+            // Answered once there is something to count.
+            Ok(Down::Measure {}) => {}
             Ok(Down::LogLevel { level }) => log::set_max_level(level.into()),
             Ok(Down::Shutdown { drain_ms }) => {
                 self.begin_shutdown(Duration::from_millis(drain_ms));

@@ -147,6 +147,8 @@ mod tests {
                 wait_timeout_ms: 10,
                 source_ip: SourceIp::Auto,
                 public_dir: None,
+                max_connections: 0,
+                access_log: None,
             }],
             routes: vec![TableRoute {
                 host: "a.test".to_owned(),

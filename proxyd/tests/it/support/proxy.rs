@@ -41,6 +41,8 @@ pub fn app(name: &str, endpoints: Vec<Endpoint>) -> TableApp {
         wait_timeout_ms: 20_000,
         source_ip: SourceIp::Auto,
         public_dir: None,
+        max_connections: 0,
+        access_log: None,
     }
 }
 
@@ -88,6 +90,7 @@ impl Place {
             routes: vec![route(HOST, APP)],
             certificates: Vec::new(),
             default_certificate: Some(self.default.clone()),
+            challenges: Vec::new(),
         }
     }
 

@@ -119,7 +119,7 @@ impl Session {
     /// Gives the proxy a table and waits until it is used.
     pub fn push(&mut self, table: Table) {
         let wanted = table.generation;
-        self.send(&Down::Table(table));
+        self.send(&Down::Table(Box::new(table)));
         self.until(|message| match message {
             Up::Ack { generation } if *generation == wanted => Some(()),
             Up::Reject { error, .. } => panic!("{error}"),
