@@ -1,5 +1,8 @@
 //! Responses that the proxy gives itself.
 
+use super::downstream::{Downstream, Framing, Head};
+use super::fault::Fault;
+
 /// A response without the instance's part in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Answer {
@@ -8,8 +11,6 @@ pub struct Answer {
     pub body: Option<&'static str>,
     pub location: Option<String>,
     pub request_id: Option<Vec<u8>>,
-    /// Whether the connection can go on: the request had no body that is still to come.
-    pub keep_alive: bool,
     pub to_head: bool,
 }
 
@@ -22,37 +23,36 @@ impl Answer {
         }
     }
 
-    pub fn write(&self, out: &mut Vec<u8>) {
-        let phrase = phrase(self.status);
-        let body = self.body.unwrap_or(phrase);
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(itoa::Buffer::new().format(self.status).as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(phrase.as_bytes());
-        out.extend_from_slice(b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ");
-        out.extend_from_slice(itoa::Buffer::new().format(body.len()).as_bytes());
+    pub async fn send(&self, client: &impl Downstream) -> Result<(), Fault> {
+        let head = self.head(client.origin().worker.buffers.scratch());
+        if self.to_head {
+            return client.begin(head, Framing::None, &[], true).await;
+        }
+        let body = self.body().as_bytes();
+        client.begin(head, Framing::Length, body, true).await
+    }
+
+    fn body(&self) -> &'static str {
+        self.body.unwrap_or(phrase(self.status))
+    }
+
+    fn head(&self, scratch: Vec<u8>) -> Head {
+        let mut head = Head::new(scratch, self.status, phrase(self.status));
+        head.push("content-type", b"text/plain; charset=utf-8");
+        head.push_number("content-length", self.body().len() as u64);
         if let Some(cache) = self.cache_control() {
-            out.extend_from_slice(b"\r\ncache-control: ");
-            out.extend_from_slice(cache.as_bytes());
+            head.push("cache-control", cache.as_bytes());
         }
         if let Some(location) = &self.location {
-            out.extend_from_slice(b"\r\nlocation: ");
-            out.extend_from_slice(location.as_bytes());
+            head.push("location", location.as_bytes());
         }
         if self.status == 429 {
-            out.extend_from_slice(b"\r\nretry-after: 1");
+            head.push("retry-after", b"1");
         }
         if let Some(id) = &self.request_id {
-            out.extend_from_slice(b"\r\nx-request-id: ");
-            out.extend_from_slice(id);
+            head.push("x-request-id", id);
         }
-        if !self.keep_alive {
-            out.extend_from_slice(b"\r\nconnection: close");
-        }
-        out.extend_from_slice(b"\r\n\r\n");
-        if !self.to_head {
-            out.extend_from_slice(body.as_bytes());
-        }
+        head
     }
 
     fn cache_control(&self) -> Option<&'static str> {
@@ -89,9 +89,7 @@ mod tests {
     use super::*;
 
     fn written(answer: &Answer) -> String {
-        let mut out = Vec::new();
-        answer.write(&mut out);
-        String::from_utf8(out).unwrap()
+        String::from_utf8(answer.head(Vec::new()).into_bytes()).unwrap()
     }
 
     #[test]
@@ -99,20 +97,9 @@ mod tests {
         let text = written(&Answer::of(502));
         assert!(text.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{text}");
         assert!(text.contains("cache-control: private, no-store\r\n"));
-        assert!(text.contains("connection: close\r\n"));
-        assert!(text.ends_with("\r\n\r\nBad Gateway"));
+        assert!(text.contains("content-length: 11\r\n"));
+        assert_eq!(Answer::of(502).body(), "Bad Gateway");
         assert!(!written(&Answer::of(404)).contains("cache-control"));
-    }
-
-    #[test]
-    fn a_head_request_gets_the_head_alone() {
-        let text = written(&Answer {
-            to_head: true,
-            keep_alive: true,
-            ..Answer::of(404)
-        });
-        assert!(text.contains("content-length: 9\r\n"), "{text}");
-        assert!(text.ends_with("\r\n\r\n") && !text.contains("connection"));
     }
 
     #[test]

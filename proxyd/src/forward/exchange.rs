@@ -6,12 +6,12 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::answer::Answer;
-use super::client::{After, Client};
+use super::downstream::Downstream;
 use super::fault::Fault;
 use super::instance::{self, Held};
 use super::plan::Forward;
 use super::relay::{self, Relayed};
-use super::{tunnel, upload};
+use super::upload;
 use crate::http1::Body;
 use crate::worker::clock::now_ms;
 
@@ -24,25 +24,35 @@ pub struct Progress {
     pub answered: Cell<bool>,
 }
 
+/// What became of a request.
+pub enum Outcome<'w> {
+    /// A whole response was sent; the request was taken whole, or its body is still to come.
+    Answered { taken: bool },
+    /// The instance agreed to another protocol, and the client was told.
+    Switched(Held<'w>),
+    /// A response was cut off, or nobody was there to be answered.
+    Aborted,
+}
+
 /// Connections found dead in a row before a request that can be repeated is given up.
 const ATTEMPTS: u32 = 3;
 
 /// Forwards a request and its response.
-pub async fn run(client: &Client, forward: Forward) -> After {
+pub async fn run<D: Downstream>(client: &D, forward: Forward) -> Outcome<'_> {
     let progress = Progress::default();
-    let after = match attempt_all(client, &forward, &progress).await {
-        Ok(after) => after,
+    let outcome = match attempt_all(client, &forward, &progress).await {
+        Ok(outcome) => outcome,
         Err(fault) => fail(client, &forward, &progress, fault).await,
     };
-    client.worker.buffers.give_scratch(forward.head);
-    after
+    client.origin().worker.buffers.give_scratch(forward.head);
+    outcome
 }
 
-async fn attempt_all(
-    client: &Client,
+async fn attempt_all<'w, D: Downstream>(
+    client: &'w D,
     forward: &Forward,
     progress: &Progress,
-) -> Result<After, Fault> {
+) -> Result<Outcome<'w>, Fault> {
     let due_ms = now_ms() + forward.app.wait_timeout_ms;
     let mut may_reuse = true;
     for attempt in 1.. {
@@ -65,52 +75,47 @@ async fn attempt_all(
     Err(Fault::UpstreamSilent)
 }
 
-async fn attempt_once(
-    client: &Client,
+async fn attempt_once<'w, D: Downstream>(
+    client: &'w D,
     forward: &Forward,
     progress: &Progress,
-    held: Held<'_>,
-) -> Result<After, Fault> {
+    held: Held<'w>,
+) -> Result<Outcome<'w>, Fault> {
     let upstream = held.wire()?;
     let relayed = if forward.body == Body::None {
-        upload::send_head(client, upstream, forward).await?;
+        upload::send_head(client.origin(), upstream, forward).await?;
         progress.sent.set(true);
         relay::relay(client, upstream, forward, progress).await?
     } else {
         both_ways(client, forward, progress, &held).await?
     };
     match relayed {
-        Relayed::Switched => {
-            tunnel::run(client, upstream).await;
-            Ok(After::Abort)
-        }
+        Relayed::Switched => Ok(Outcome::Switched(held)),
         Relayed::Whole {
-            client_stays,
             upstream_stays,
             keep_seconds,
         } => {
-            let sent = progress.sent.get();
-            if upstream_stays && sent {
+            let taken = progress.sent.get();
+            if upstream_stays && taken {
                 held.give_back(keep_seconds);
             }
-            Ok(match (client_stays, sent) {
-                (_, false) => After::Linger,
-                (true, true) => After::KeepAlive,
-                (false, true) => After::Close,
-            })
+            Ok(Outcome::Answered { taken })
         }
     }
 }
 
 /// Sends the body while the response may already be coming.
-async fn both_ways(
-    client: &Client,
+async fn both_ways<D: Downstream>(
+    client: &D,
     forward: &Forward,
     progress: &Progress,
     held: &Held<'_>,
 ) -> Result<Relayed, Fault> {
     let upstream = held.wire()?;
-    let mut sending = pin!(upload::send(client, upstream, forward, progress));
+    let mut sending = pin!(async {
+        upload::send_head(client.origin(), upstream, forward).await?;
+        client.upload(upstream, forward, progress).await
+    });
     let mut relaying = pin!(relay::relay(client, upstream, forward, progress));
     let mut is_sending = true;
     poll_fn(|context| {
@@ -128,18 +133,28 @@ async fn both_ways(
     .await
 }
 
-async fn fail(client: &Client, forward: &Forward, progress: &Progress, fault: Fault) -> After {
+async fn fail<'w>(
+    client: &impl Downstream,
+    forward: &Forward,
+    progress: &Progress,
+    fault: Fault,
+) -> Outcome<'w> {
     log::debug!("{}: {fault:?}", forward.app.name);
     let Some(status) = fault.status().filter(|_| !progress.answered.get()) else {
-        return After::Abort;
+        return Outcome::Aborted;
     };
     // A request without a body is over, whatever became of it.
-    let keep_alive = forward.keep_alive && forward.is_http11 && forward.body == Body::None;
+    let taken = forward.body == Body::None;
+    if !taken {
+        client.close_after();
+    }
     let answer = Answer {
         request_id: Some(forward.request_id().to_vec()),
-        keep_alive: keep_alive && !client.worker.is_finishing(),
         to_head: forward.to_head,
         ..Answer::of(status)
     };
-    client.answer(&answer).await
+    match answer.send(client).await {
+        Ok(()) => Outcome::Answered { taken },
+        Err(_) => Outcome::Aborted,
+    }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 
-use super::client::Client;
+use super::downstream::Downstream;
 use super::fault::Fault;
+use super::origin::Origin;
 use super::plan::Forward;
 use super::waiting;
 use super::wire::{Stream, Wire};
@@ -72,13 +73,13 @@ impl Drop for Held<'_> {
 }
 
 /// Gets a connection to an instance; waits while the app has none, until `due_ms`.
-pub async fn hold<'w>(
-    client: &'w Client,
+pub async fn hold<'w, D: Downstream>(
+    client: &'w D,
     forward: &Forward,
     may_reuse: bool,
     due_ms: u64,
 ) -> Result<Held<'w>, Fault> {
-    let worker = &*client.worker;
+    let worker = &*client.origin().worker;
     let mut app = forward.app.clone();
     let mut place = waiting::Place::default();
     let max_idle_ms = if forward.is_idempotent {
@@ -97,7 +98,7 @@ pub async fn hold<'w>(
             held.is_reused = true;
             return Ok(held.with(wire));
         }
-        match connect(client, endpoint).await {
+        match connect(client.origin(), endpoint).await {
             Ok(wire) => return Ok(held.with(wire)),
             Err(error) => report_refused(worker, endpoint, error),
         }
@@ -107,12 +108,12 @@ pub async fn hold<'w>(
     }
 }
 
-async fn connect(client: &Client, endpoint: &EndpointState) -> Result<Wire, String> {
+async fn connect(origin: &Origin, endpoint: &EndpointState) -> Result<Wire, String> {
     let connecting = TcpStream::connect(endpoint.addr);
-    match client.worker.timers.within(CONNECT_MS, connecting).await {
+    match origin.worker.timers.within(CONNECT_MS, connecting).await {
         Ok(Ok(stream)) => {
             let _ = stream.set_nodelay(true);
-            Ok(Wire::new(client.worker.clone(), Stream::Plain(stream)))
+            Ok(Wire::new(origin.worker.clone(), Stream::Plain(stream)))
         }
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no connection within {CONNECT_MS} ms")),

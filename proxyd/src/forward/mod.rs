@@ -2,13 +2,16 @@
 //!
 //! A connection waits for a request ([`client`]), decides what to do with it ([`plan`]), finds an instance ([`instance`],
 //! [`waiting`]), exchanges request and response with it ([`exchange`], [`upload`], [`relay`]) or becomes a [`tunnel`].
+//! What is sent back goes through [`downstream`], which is the same for every protocol that clients speak.
 
 mod address;
 mod answer;
 mod client;
+pub(crate) mod downstream;
 mod exchange;
 mod fault;
 mod instance;
+pub(crate) mod origin;
 mod plan;
 pub mod pool;
 mod relay;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::address;
 use super::answer::Answer;
-use super::client::Client;
+use super::downstream::push_field;
+use super::origin::Origin;
 use crate::http1::fields::{self, Field};
 use crate::http1::{Body, Request};
 use crate::table::{App, Table};
@@ -20,9 +21,7 @@ pub struct Forward {
     pub id: Range<usize>,
     pub body: Body,
     pub to_head: bool,
-    pub is_http11: bool,
     pub is_idempotent: bool,
-    pub keep_alive: bool,
     pub expects_continue: bool,
     pub upgrades: bool,
     /// Held for the client's limit.
@@ -41,22 +40,21 @@ pub enum Plan {
 }
 
 /// Decides; `head` is an empty vector to write into.
-pub fn plan(table: &Table, client: &Client, request: &Request, mut head: Vec<u8>) -> Plan {
+pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>) -> Plan {
     let path = request.path();
     let host = request.host.as_deref().unwrap_or("");
     let found = table.router.find(host, path);
     let answer = |status| Answer {
         to_head: request.is_head(),
-        keep_alive: request.keep_alive && request.body == Body::None,
         ..Answer::of(status)
     };
     let mut admitted = None;
     if let Some(app) = found {
         let mode = app.source_ip;
-        let Some(ip) = address::client_ip(client.peer, mode, &table.policy, request) else {
+        let Some(ip) = address::client_ip(origin.peer, mode, &table.policy, request) else {
             return Plan::Answer(answer(403));
         };
-        let counter = client.counter(ip);
+        let counter = origin.counter(ip);
         let Some(active) = Active::begin(&counter, table.policy.max_requests_per_ip) else {
             return Plan::Answer(answer(429));
         };
@@ -72,7 +70,7 @@ pub fn plan(table: &Table, client: &Client, request: &Request, mut head: Vec<u8>
         // Without a host there is nothing to redirect to, and nothing to match.
         return Plan::Answer(answer(404));
     }
-    if !client.is_https && !address::came_by_https(client.peer, &table.policy, request) {
+    if !origin.is_https && !address::came_by_https(origin.peer, &table.policy, request) {
         return Plan::Answer(Answer {
             body: Some("Redirecting to HTTPS"),
             location: Some(https_location(request, table.policy.https_port)),
@@ -95,9 +93,7 @@ pub fn plan(table: &Table, client: &Client, request: &Request, mut head: Vec<u8>
         id,
         body: request.body,
         to_head: request.is_head(),
-        is_http11: request.is_http11,
         is_idempotent: request.is_idempotent(),
-        keep_alive: request.keep_alive,
         expects_continue: request.expects_continue,
         upgrades: request.upgrade.is_some(),
         _active: active,
@@ -194,10 +190,10 @@ fn copy_header(request: &Request, header: &httparse::Header, head: &mut Vec<u8>)
             if request.names_hop_fields && is_named_hop_field(request.headers, header.name) {
                 return;
             }
-            push_header(head, header.name, header.value);
+            push_field(head, header.name, header.value);
         }
         Field::Te if fields::has_token(header.value, "trailers") => {
-            push_header(head, "te", b"trailers");
+            push_field(head, "te", b"trailers");
         }
         // Everything else is about the connection, or is written anew.
         _ => {}
@@ -210,13 +206,6 @@ pub fn is_named_hop_field(headers: &[httparse::Header], name: &str) -> bool {
         .iter()
         .filter(|header| fields::classify(header.name) == Field::Connection);
     connections.any(|header| fields::has_token(header.value, name))
-}
-
-pub fn push_header(head: &mut Vec<u8>, name: &str, value: &[u8]) {
-    head.extend_from_slice(name.as_bytes());
-    head.extend_from_slice(b": ");
-    head.extend_from_slice(value);
-    head.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! Passing a response on to the client.
 
-use super::client::{Client, WRITE_MS};
+use super::downstream::{Downstream, Framing, Head};
 use super::exchange::Progress;
 use super::fault::Fault;
-use super::plan::{Forward, is_named_hop_field, push_header};
+use super::plan::{Forward, is_named_hop_field};
 use super::wire::Wire;
-use crate::http1::chunked::{self, Decoder, Step};
+use crate::http1::chunked::{Decoder, Step};
 use crate::http1::fields::{Field, classify};
 use crate::http1::response::{self, Delimiter};
-use crate::http1::{Body, Parsed, Response, header_room};
+use crate::http1::{Parsed, Response, header_room};
+use crate::worker::buffers::Buffer;
 
 /// An instance that says nothing for so long, once it has the whole request, is too slow.
 const READ_MS: u64 = 60_000;
@@ -16,7 +17,6 @@ const READ_MS: u64 = 60_000;
 /// What came of a response.
 pub enum Relayed {
     Whole {
-        client_stays: bool,
         upstream_stays: bool,
         keep_seconds: Option<u64>,
     },
@@ -24,72 +24,29 @@ pub enum Relayed {
     Switched,
 }
 
-/// What is left to know of a response once its head is written.
+/// A response whose head was received.
 struct Begun {
-    status: u16,
+    head: Head,
     body: Delimiter,
-    /// How the client is to find the end of the body.
-    recoded: bool,
-    client_stays: bool,
     upstream_stays: bool,
     keep_seconds: Option<u64>,
 }
 
+/// A response on its way.
+struct Pipe<'e, D> {
+    client: &'e D,
+    upstream: &'e Wire,
+    forward: &'e Forward,
+    progress: &'e Progress,
+}
+
 /// Passes on interim responses and the final one.
-pub async fn relay(
-    client: &Client,
+pub async fn relay<D: Downstream>(
+    client: &D,
     upstream: &Wire,
     forward: &Forward,
     progress: &Progress,
 ) -> Result<Relayed, Fault> {
-    let mut head = client.worker.buffers.scratch();
-    let begun = loop {
-        head.clear();
-        let begun = receive_head(client, upstream, forward, progress, &mut head).await?;
-        match begun.status {
-            101 => break begun,
-            // Only who asked for a protocol change or speaks 1.1 understands interim responses; 100 is answered by us.
-            100..=199 => {
-                if begun.status != 100 && forward.is_http11 {
-                    write(client, &head, &[]).await?;
-                }
-            }
-            _ => break begun,
-        }
-    };
-    progress.answered.set(true);
-    if begun.status == 101 {
-        write(client, &head, &[]).await?;
-        return Ok(Relayed::Switched);
-    }
-    let body = Pipe {
-        client,
-        upstream,
-        forward,
-        progress,
-    };
-    match begun.body {
-        Delimiter::None => write(client, &head, &[]).await?,
-        Delimiter::Length(length) => body.pass_length(&head, length).await?,
-        Delimiter::Chunked => body.pass_chunked(&mut head, begun.recoded).await?,
-        Delimiter::UntilClose => body.pass_until_close(&mut head, begun.recoded).await?,
-    }
-    client.worker.buffers.give_scratch(head);
-    Ok(Relayed::Whole {
-        client_stays: begun.client_stays,
-        upstream_stays: begun.upstream_stays,
-        keep_seconds: begun.keep_seconds,
-    })
-}
-
-/// Receives a response's head and writes the client's into `head`.
-async fn receive_head(
-    client: &Client,
-    upstream: &Wire,
-    forward: &Forward,
-    progress: &Progress,
-    head: &mut Vec<u8>,
-) -> Result<Begun, Fault> {
     let pipe = Pipe {
         client,
         upstream,
@@ -97,147 +54,94 @@ async fn receive_head(
         progress,
     };
     loop {
-        let (begun, size) = upstream.look(|bytes| {
-            let mut room = header_room();
-            match response::parse(bytes, forward.to_head, &mut room)? {
-                Parsed::Partial => Ok::<_, Fault>((None, 0)),
-                Parsed::Complete(response, size) => {
-                    let begun = begin(client, forward, &response, head)?;
-                    Ok((Some(begun), size))
-                }
+        let begun = pipe.receive_head().await?;
+        match begun.head.status {
+            101 if !forward.upgrades => {
+                return Err(Fault::UpstreamBroken("101 without being asked"));
             }
-        })?;
-        if let Some(begun) = begun {
-            upstream.consume(size);
-            return Ok(begun);
-        }
-        if upstream.is_full() {
-            return Err(Fault::UpstreamBroken("response head too large"));
-        }
-        if !pipe.receive().await? {
-            return Err(if upstream.is_empty() {
-                Fault::UpstreamSilent
-            } else {
-                Fault::UpstreamBroken("closed within a response head")
-            });
+            101 => {
+                progress.answered.set(true);
+                client.interim(&begun.head).await?;
+                return Ok(Relayed::Switched);
+            }
+            // Answered by us, as soon as the client may send.
+            100 => {}
+            102..=199 => client.interim(&begun.head).await?,
+            _ => return pipe.pass(begun).await,
         }
     }
 }
 
-fn begin(
-    client: &Client,
-    forward: &Forward,
-    response: &Response,
-    head: &mut Vec<u8>,
-) -> Result<Begun, Fault> {
-    if response.status == 101 && !forward.upgrades {
-        return Err(Fault::UpstreamBroken("101 without being asked"));
-    }
-    let unknown_end = matches!(response.body, Delimiter::Chunked | Delimiter::UntilClose);
-    let recoded = unknown_end && forward.is_http11;
-    let client_stays =
-        forward.keep_alive && !client.worker.is_finishing() && (forward.is_http11 || !unknown_end);
-    let begun = Begun {
-        status: response.status,
-        body: response.body,
-        recoded,
-        client_stays,
-        upstream_stays: response.keep_alive,
-        keep_seconds: response.keep_alive_seconds,
-    };
-    write_head(forward, response, &begun, head);
-    Ok(begun)
-}
-
-fn write_head(forward: &Forward, response: &Response, begun: &Begun, head: &mut Vec<u8>) {
-    head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend_from_slice(itoa::Buffer::new().format(response.status).as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(response.reason.as_bytes());
-    head.extend_from_slice(b"\r\n");
-    let is_interim = response.status < 200;
-    for header in response.headers {
-        let passes = match classify(header.name) {
-            Field::Connection
-            | Field::KeepAlive
-            | Field::ProxyConnection
-            | Field::TransferEncoding
-            | Field::XRequestId
-            | Field::InternalToken => false,
-            Field::Upgrade => response.status == 101,
-            Field::ContentLength => !begun.recoded && !is_interim && response.status != 204,
-            _ => !(response.names_hop_fields && is_named_hop_field(response.headers, header.name)),
-        };
-        if passes {
-            push_header(head, header.name, header.value);
-        }
-    }
-    if !is_interim {
-        push_header(head, "x-request-id", forward.request_id());
-    }
-    if response.status == 101 {
-        head.extend_from_slice(b"connection: upgrade\r\n");
-    } else if begun.recoded {
-        head.extend_from_slice(b"transfer-encoding: chunked\r\n");
-    }
-    if !is_interim && !begun.client_stays {
-        head.extend_from_slice(b"connection: close\r\n");
-    } else if !is_interim && !forward.is_http11 {
-        head.extend_from_slice(b"connection: keep-alive\r\n");
-    }
-    head.extend_from_slice(b"\r\n");
-}
-
-/// A response's body on its way.
-struct Pipe<'e> {
-    client: &'e Client,
-    upstream: &'e Wire,
-    forward: &'e Forward,
-    progress: &'e Progress,
-}
-
-impl Pipe<'_> {
-    /// Receives more from the instance; false at its end.
-    async fn receive(&self) -> Result<bool, Fault> {
+impl<D: Downstream> Pipe<'_, D> {
+    async fn receive_head(&self) -> Result<Begun, Fault> {
         loop {
-            match self.client.worker.timers.within(READ_MS, self.fill()).await {
-                Ok(filled) => return filled,
-                // While the request is still being sent, it is the client that takes its time.
-                Err(_) if !self.progress.sent.get() => {}
-                Err(_) => return Err(Fault::UpstreamSlow),
+            let (begun, size) = self.upstream.look(|bytes| {
+                let mut room = header_room();
+                match response::parse(bytes, self.forward.to_head, &mut room)? {
+                    Parsed::Partial => Ok::<_, Fault>((None, 0)),
+                    Parsed::Complete(response, size) => Ok((Some(self.begin(&response)), size)),
+                }
+            })?;
+            if let Some(begun) = begun {
+                self.upstream.consume(size);
+                return Ok(begun);
+            }
+            if self.upstream.is_full() {
+                return Err(Fault::UpstreamBroken("response head too large"));
+            }
+            if !self.receive().await? {
+                return Err(if self.upstream.is_empty() {
+                    Fault::UpstreamSilent
+                } else {
+                    Fault::UpstreamBroken("closed within a response head")
+                });
             }
         }
     }
 
-    async fn fill(&self) -> Result<bool, Fault> {
-        if self.forward.body != Body::None {
-            return Ok(matches!(self.upstream.fill().await, Ok(1..)));
-        }
-        // A client that went away must not keep an instance busy, least of all one that has nothing to send for long.
-        tokio::select! {
-            biased;
-            filled = self.upstream.fill() => Ok(matches!(filled, Ok(1..))),
-            () = self.client.wire.gone() => Err(Fault::ClientGone),
+    fn begin(&self, response: &Response) -> Begun {
+        let scratch = self.client.origin().worker.buffers.scratch();
+        Begun {
+            head: write_head(self.forward, response, scratch),
+            body: response.body,
+            upstream_stays: response.keep_alive,
+            keep_seconds: response.keep_alive_seconds,
         }
     }
 
-    async fn pass_length(&self, head: &[u8], length: u64) -> Result<(), Fault> {
-        let mut head = head;
+    async fn pass(&self, begun: Begun) -> Result<Relayed, Fault> {
+        self.progress.answered.set(true);
+        let Begun { head, body, .. } = begun;
+        match body {
+            Delimiter::None => self.client.begin(head, Framing::None, &[], true).await?,
+            Delimiter::Length(length) => self.pass_length(head, length).await?,
+            Delimiter::Chunked => self.pass_chunked(head).await?,
+            Delimiter::UntilClose => self.pass_until_close(head).await?,
+        }
+        Ok(Relayed::Whole {
+            upstream_stays: begun.upstream_stays,
+            keep_seconds: begun.keep_seconds,
+        })
+    }
+
+    async fn pass_length(&self, head: Head, length: u64) -> Result<(), Fault> {
+        let mut head = Some(head);
         let mut left = length;
         loop {
-            if let Some(mut buffer) = self.upstream.take() {
-                let here = usize::try_from(left)
-                    .unwrap_or(usize::MAX)
-                    .min(buffer.bytes().len());
-                let written = write(self.client, head, &buffer.bytes()[..here]).await;
+            let mut buffer = self.upstream.take();
+            let received = buffer.as_ref().map_or(&[][..], Buffer::bytes);
+            let here = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(received.len());
+            left -= here as u64;
+            let sent = self
+                .send(&mut head, Framing::Length, &received[..here], left == 0)
+                .await;
+            if let Some(mut buffer) = buffer.take() {
                 buffer.consume(here);
                 self.upstream.put_back(buffer);
-                written?;
-                left -= here as u64;
-            } else if !head.is_empty() {
-                write(self.client, head, &[]).await?;
             }
-            head = &[];
+            sent?;
             if left == 0 {
                 return Ok(());
             }
@@ -247,18 +151,25 @@ impl Pipe<'_> {
         }
     }
 
-    async fn pass_chunked(&self, out: &mut Vec<u8>, recoded: bool) -> Result<(), Fault> {
+    async fn pass_chunked(&self, head: Head) -> Result<(), Fault> {
+        let mut head = Some(head);
         let mut decoder = Decoder::default();
+        let mut data = self.client.origin().worker.buffers.scratch();
         loop {
             let mut ended = false;
             if let Some(mut buffer) = self.upstream.take() {
-                let decoded = decode(&mut decoder, &mut buffer, out, recoded);
+                let decoded = decode(&mut decoder, &mut buffer, &mut data);
                 self.upstream.put_back(buffer);
                 ended = decoded?;
             }
-            write(self.client, out, &[]).await?;
-            out.clear();
+            let last = ended && decoder.trailers().is_empty();
+            self.send(&mut head, Framing::Unknown, &data, last).await?;
+            data.clear();
             if ended {
+                if !last {
+                    self.client.end(decoder.trailers()).await?;
+                }
+                self.client.origin().worker.buffers.give_scratch(data);
                 return Ok(());
             }
             if !self.receive().await? {
@@ -267,66 +178,107 @@ impl Pipe<'_> {
         }
     }
 
-    async fn pass_until_close(&self, out: &mut Vec<u8>, recoded: bool) -> Result<(), Fault> {
+    async fn pass_until_close(&self, head: Head) -> Result<(), Fault> {
+        let mut head = Some(head);
         loop {
-            if let Some(buffer) = self.upstream.take() {
-                if recoded {
-                    chunked::write_chunk(out, buffer.bytes());
-                } else {
-                    out.extend_from_slice(buffer.bytes());
-                }
-                self.client.worker.buffers.give(buffer);
+            let buffer = self.upstream.take();
+            let received = buffer.as_ref().map_or(&[][..], Buffer::bytes);
+            let sent = self
+                .send(&mut head, Framing::Unknown, received, false)
+                .await;
+            if let Some(buffer) = buffer {
+                self.client.origin().worker.buffers.give(buffer);
             }
-            write(self.client, out, &[]).await?;
-            out.clear();
+            sent?;
             if !self.receive().await? {
-                break;
+                return self.client.end(&[]).await;
             }
         }
-        if recoded {
-            chunked::write_end(out, b"");
-            write(self.client, out, &[]).await?;
+    }
+
+    /// Sends a piece of the body, with the head if it was not sent yet.
+    async fn send(
+        &self,
+        head: &mut Option<Head>,
+        framing: Framing,
+        piece: &[u8],
+        last: bool,
+    ) -> Result<(), Fault> {
+        match head.take() {
+            Some(head) => self.client.begin(head, framing, piece, last).await,
+            None => self.client.data(piece, last).await,
         }
-        Ok(())
+    }
+
+    /// Receives more from the instance; false at its end.
+    async fn receive(&self) -> Result<bool, Fault> {
+        let timers = &self.client.origin().worker.timers;
+        loop {
+            match timers.within(READ_MS, self.fill()).await {
+                Ok(filled) => return filled,
+                // While the request is still being sent, it is the client that takes its time.
+                Err(_) if !self.progress.sent.get() => {}
+                Err(_) => return Err(Fault::UpstreamSlow),
+            }
+        }
+    }
+
+    async fn fill(&self) -> Result<bool, Fault> {
+        // A client that went away must not keep an instance busy, least of all one that has nothing to send for long.
+        tokio::select! {
+            biased;
+            filled = self.upstream.fill() => Ok(matches!(filled, Ok(1..))),
+            () = self.client.gone() => Err(Fault::ClientGone),
+        }
     }
 }
 
-/// Moves what is in the buffer into `out`, coded anew or plain; true at the end of the body.
-fn decode(
-    decoder: &mut Decoder,
-    buffer: &mut crate::worker::buffers::Buffer,
-    out: &mut Vec<u8>,
-    recoded: bool,
-) -> Result<bool, Fault> {
+fn write_head(forward: &Forward, response: &Response, scratch: Vec<u8>) -> Head {
+    let mut head = Head::new(scratch, response.status, response.reason);
+    let is_interim = response.status < 200;
+    let has_length = matches!(response.body, Delimiter::Length(_) | Delimiter::None)
+        && !is_interim
+        && response.status != 204;
+    for header in response.headers {
+        let passes = match classify(header.name) {
+            Field::Connection
+            | Field::KeepAlive
+            | Field::ProxyConnection
+            | Field::TransferEncoding
+            | Field::XRequestId
+            | Field::InternalToken => false,
+            Field::Upgrade => response.status == 101,
+            Field::ContentLength => has_length,
+            _ => !(response.names_hop_fields && is_named_hop_field(response.headers, header.name)),
+        };
+        if passes {
+            head.push(header.name, header.value);
+        }
+    }
+    if response.status == 101 {
+        head.push("connection", b"upgrade");
+    }
+    if !is_interim {
+        head.push("x-request-id", forward.request_id());
+    }
+    head
+}
+
+/// Moves the data that is in the buffer into `out`; true at the end of the body.
+fn decode(decoder: &mut Decoder, buffer: &mut Buffer, out: &mut Vec<u8>) -> Result<bool, Fault> {
     while !buffer.is_empty() {
         let step = decoder.step(buffer.bytes());
         match step.map_err(|_| Fault::UpstreamBroken("malformed chunked body"))? {
             Step::Skip(size) => buffer.consume(size),
             Step::Data(skipped, size) => {
-                let data = &buffer.bytes()[skipped..skipped + size];
-                if recoded {
-                    chunked::write_chunk(out, data);
-                } else {
-                    out.extend_from_slice(data);
-                }
+                out.extend_from_slice(&buffer.bytes()[skipped..skipped + size]);
                 buffer.consume(skipped + size);
             }
             Step::End(size) => {
                 buffer.consume(size);
-                if recoded {
-                    chunked::write_end(out, decoder.trailers());
-                }
                 return Ok(true);
             }
         }
     }
     Ok(false)
-}
-
-async fn write(client: &Client, head: &[u8], body: &[u8]) -> Result<(), Fault> {
-    let writing = client.wire.write_both(head, body);
-    match client.worker.timers.within(WRITE_MS, writing).await {
-        Ok(Ok(())) => Ok(()),
-        _ => Err(Fault::ClientGone),
-    }
 }

@@ -13,7 +13,7 @@ const HALF_CLOSED_MS: u64 = 60_000;
 
 /// Passes bytes until both sides have ended, or one has and the other does not follow.
 pub async fn run(client: &Client, upstream: &Wire) {
-    let timers = &client.worker.timers;
+    let timers = &client.origin.worker.timers;
     let mut up = pin!(copy(timers, &client.wire, upstream));
     let mut down = pin!(copy(timers, upstream, &client.wire));
     let (mut up_ended, mut down_ended) = (false, false);

@@ -1,8 +1,9 @@
-//! Sending a request to an instance.
+//! Sending a request to an instance: the head, whoever sent it, and the body of an HTTP/1.1 client.
 
 use super::client::{Client, WRITE_MS};
 use super::exchange::Progress;
 use super::fault::Fault;
+use super::origin::Origin;
 use super::plan::Forward;
 use super::wire::Wire;
 use crate::http1::Body;
@@ -14,22 +15,21 @@ const READ_MS: u64 = 30_000;
 /// An instance that takes nothing for so long is broken.
 const UPSTREAM_WRITE_MS: u64 = 30_000;
 
-/// Sends a request that has no body.
-pub async fn send_head(client: &Client, upstream: &Wire, forward: &Forward) -> Result<(), Fault> {
-    write(client, upstream, &forward.head, &[]).await
+/// Sends a request's head.
+pub async fn send_head(origin: &Origin, upstream: &Wire, forward: &Forward) -> Result<(), Fault> {
+    write(origin, upstream, &forward.head).await
 }
 
-/// Sends a request and its body as it comes.
+/// Sends the body as it comes.
 pub async fn send(
     client: &Client,
     upstream: &Wire,
     forward: &Forward,
     progress: &Progress,
 ) -> Result<(), Fault> {
-    write(client, upstream, &forward.head, &[]).await?;
     if forward.expects_continue && client.wire.is_empty() && !progress.answered.get() {
         let go_on = client.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n");
-        let written = client.worker.timers.within(WRITE_MS, go_on).await;
+        let written = client.origin.worker.timers.within(WRITE_MS, go_on).await;
         written
             .map_err(|_| Fault::ClientGone)?
             .map_err(|_| Fault::ClientGone)?;
@@ -51,7 +51,7 @@ async fn send_length(client: &Client, upstream: &Wire, length: u64) -> Result<()
         let here = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .min(buffer.bytes().len());
-        let written = write(client, upstream, &buffer.bytes()[..here], &[]).await;
+        let written = write(&client.origin, upstream, &buffer.bytes()[..here]).await;
         buffer.consume(here);
         client.wire.put_back(buffer);
         written?;
@@ -94,7 +94,7 @@ async fn send_chunked(client: &Client, upstream: &Wire) -> Result<(), Fault> {
         if total > MAX_BODY {
             return Err(Fault::BodyTooLarge);
         }
-        write(client, upstream, &out, &[]).await?;
+        write(&client.origin, upstream, &out).await?;
         out.clear();
         if ended {
             return Ok(());
@@ -107,26 +107,19 @@ async fn receive(client: &Client) -> Result<(), Fault> {
     if !client.wire.is_empty() {
         return Ok(());
     }
-    match client
-        .worker
-        .timers
-        .within(READ_MS, client.wire.fill())
-        .await
-    {
+    let timers = &client.origin.worker.timers;
+    match timers.within(READ_MS, client.wire.fill()).await {
         Ok(Ok(1..)) => Ok(()),
         Ok(_) => Err(Fault::ClientGone),
         Err(_) => Err(Fault::ClientSlow),
     }
 }
 
-async fn write(client: &Client, upstream: &Wire, head: &[u8], body: &[u8]) -> Result<(), Fault> {
-    let writing = upstream.write_both(head, body);
-    match client
-        .worker
-        .timers
-        .within(UPSTREAM_WRITE_MS, writing)
-        .await
-    {
+/// Writes to an instance.
+pub async fn write(origin: &Origin, upstream: &Wire, bytes: &[u8]) -> Result<(), Fault> {
+    let writing = upstream.write(bytes);
+    let timers = &origin.worker.timers;
+    match timers.within(UPSTREAM_WRITE_MS, writing).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Fault::UpstreamSilent),
         Err(_) => Err(Fault::UpstreamSlow),

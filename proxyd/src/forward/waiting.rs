@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::client::Client;
+use super::downstream::Downstream;
 use super::fault::Fault;
+use super::origin::Origin;
 use crate::control::messages::StartFailure;
 use crate::table::App;
 use crate::worker::Event;
@@ -22,7 +23,7 @@ pub struct Place(Option<Arc<App>>);
 
 impl Place {
     /// Takes the place; the fault says that the queue is full.
-    fn take(&mut self, client: &Client, app: &Arc<App>) -> Result<(), Fault> {
+    fn take(&mut self, origin: &Origin, app: &Arc<App>) -> Result<(), Fault> {
         if self.0.is_some() {
             return Ok(());
         }
@@ -32,7 +33,7 @@ impl Place {
             return Err(Fault::NoInstance(503));
         }
         if before == 0 {
-            client.worker.report(Event::Wake(app.name.clone()));
+            origin.worker.report(Event::Wake(app.name.clone()));
         }
         Ok(())
     }
@@ -47,18 +48,18 @@ impl Drop for Place {
 }
 
 /// Waits until there is something to try; the fault says what to answer when it is not worth while.
-pub async fn wait(
-    client: &Client,
+pub async fn wait<D: Downstream>(
+    client: &D,
     app: &Arc<App>,
     place: &mut Place,
     due_ms: u64,
 ) -> Result<(), Fault> {
-    let worker = &client.worker;
+    let worker = &client.origin().worker;
     let now_ms = now_ms();
     if now_ms >= due_ms {
         return Err(timed_out(app));
     }
-    place.take(client, app)?;
+    place.take(client.origin(), app)?;
     let verdict = worker.waiters.join(&app.name);
     let left = Duration::from_millis(due_ms - now_ms);
     let pause = if app.active.is_empty() {
@@ -71,7 +72,7 @@ pub async fn wait(
             Ok(Verdict::Failed(reason)) => Err(Fault::NoInstance(status(reason))),
             Ok(Verdict::LookAgain) | Err(_) => Ok(()),
         },
-        () = client.wire.gone() => Err(Fault::ClientGone),
+        () = client.gone() => Err(Fault::ClientGone),
         // Looks once more when the time is over, and then comes back here to be told.
         () = tokio::time::sleep(pause) => Ok(()),
     }

@@ -115,22 +115,24 @@ impl Wire {
     }
 
     pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        self.write_both(bytes, &[]).await
+        self.write_all([bytes, &[], &[]]).await
     }
 
-    /// Writes both and flushes; a slow peer holds the writer up, which is the back-pressure.
-    pub async fn write_both(&self, first: &[u8], second: &[u8]) -> io::Result<()> {
-        let mut written = 0;
+    /// Writes the pieces, in one call if the peer takes them, and flushes; a slow peer holds the writer up, which is the
+    /// back-pressure.
+    pub async fn write_all(&self, mut pieces: [&[u8]; 3]) -> io::Result<()> {
         poll_fn(|context| {
             let mut stream = self.stream.borrow_mut();
-            while written < first.len() + second.len() {
-                let from_first = &first[written.min(first.len())..];
-                let from_second = &second[written.saturating_sub(first.len())..];
-                let count = ready!(stream.poll_write_both(context, from_first, from_second))?;
-                if count == 0 {
+            while pieces.iter().any(|piece| !piece.is_empty()) {
+                let mut written = ready!(stream.poll_write_pieces(context, pieces))?;
+                if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
-                written += count;
+                for piece in &mut pieces {
+                    let here = written.min(piece.len());
+                    *piece = &piece[here..];
+                    written -= here;
+                }
             }
             stream.poll_flush(context)
         })
@@ -156,20 +158,18 @@ impl Drop for Wire {
 }
 
 impl Stream {
-    fn poll_write_both(
+    fn poll_write_pieces(
         &mut self,
         context: &mut Context,
-        first: &[u8],
-        second: &[u8],
+        pieces: [&[u8]; 3],
     ) -> Poll<io::Result<usize>> {
-        if first.is_empty() || second.is_empty() {
-            let only = if first.is_empty() { second } else { first };
+        if let [only, [], []] | [[], only, []] | [[], [], only] = pieces {
             return match self {
                 Self::Plain(stream) => Pin::new(stream).poll_write(context, only),
                 Self::Tls(stream) => Pin::new(stream).poll_write(context, only),
             };
         }
-        let slices = [IoSlice::new(first), IoSlice::new(second)];
+        let slices = pieces.map(IoSlice::new);
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, &slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, &slices),

@@ -25,8 +25,15 @@ pub struct Refusal {
     pub reason: &'static str,
 }
 
+impl Refusal {
+    #[must_use]
+    pub const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason }
+    }
+}
+
 const fn refuse<T>(status: u16, reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal { status, reason })
+    Err(Refusal::new(status, reason))
 }
 
 #[derive(Debug)]
