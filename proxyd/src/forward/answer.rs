@@ -24,7 +24,9 @@ impl Answer {
     }
 
     pub async fn send(&self, client: &impl Downstream) -> Result<(), Fault> {
-        let head = self.head(client.origin().worker.buffers.scratch());
+        let worker = &client.origin().worker;
+        let mut head = self.head(worker.buffers.scratch());
+        head.push_date(worker);
         if self.to_head {
             return client.begin(head, Framing::None, &[], true).await;
         }

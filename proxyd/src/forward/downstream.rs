@@ -5,6 +5,7 @@ use super::fault::Fault;
 use super::origin::Origin;
 use super::plan::Forward;
 use super::wire::Wire;
+use crate::worker::Worker;
 
 /// How the client is to find the end of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,11 @@ impl Head {
 
     pub fn push(&mut self, name: &str, value: &[u8]) {
         push_field(&mut self.bytes, name, value);
+    }
+
+    /// Says when the response was made (RFC 9110, 6.6.1).
+    pub fn push_date(&mut self, worker: &Worker) {
+        worker.with_date(|date| self.push("date", date.as_bytes()));
     }
 
     pub fn push_number(&mut self, name: &str, value: u64) {

@@ -186,7 +186,7 @@ fn write_head(request: &Request, ip: std::net::IpAddr, head: &mut Vec<u8>) -> Ra
 
 fn copy_header(request: &Request, header: &httparse::Header, head: &mut Vec<u8>) {
     match fields::classify(header.name) {
-        Field::Other => {
+        Field::Other | Field::Date => {
             if request.names_hop_fields && is_named_hop_field(request.headers, header.name) {
                 return;
             }

@@ -100,9 +100,13 @@ impl<D: Downstream> Pipe<'_, D> {
     }
 
     fn begin(&self, response: &Response) -> Begun {
-        let scratch = self.client.origin().worker.buffers.scratch();
+        let worker = &self.client.origin().worker;
+        let mut head = write_head(self.forward, response, worker.buffers.scratch());
+        if response.status >= 200 && !response.has_date {
+            head.push_date(worker);
+        }
         Begun {
-            head: write_head(self.forward, response, scratch),
+            head,
             body: response.body,
             upstream_stays: response.keep_alive,
             keep_seconds: response.keep_alive_seconds,

@@ -156,7 +156,7 @@ fn check_trailers(lines: &[u8]) -> Result<(), Malformed> {
         .any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
     let forbidden = headers
         .iter()
-        .any(|header| classify(header.name) != Field::Other);
+        .any(|header| !matches!(classify(header.name), Field::Other | Field::Date));
     if size != lines.len() || bare || forbidden {
         return Err(Malformed);
     }

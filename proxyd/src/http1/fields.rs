@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
     Host,
+    Date,
     ContentLength,
     TransferEncoding,
     Connection,
@@ -25,8 +26,8 @@ pub enum Field {
 }
 
 use Field::{
-    Connection, ContentLength, Expect, Forwarded, Host, Http2Settings, InternalToken, KeepAlive,
-    Lookalike, Other, ProxyConnection, Te, TransferEncoding, Upgrade, XForwardedFor,
+    Connection, ContentLength, Date, Expect, Forwarded, Host, Http2Settings, InternalToken,
+    KeepAlive, Lookalike, Other, ProxyConnection, Te, TransferEncoding, Upgrade, XForwardedFor,
     XForwardedProto, XRequestId,
 };
 
@@ -35,7 +36,8 @@ pub fn classify(name: &str) -> Field {
     // Ordered by length: one comparison for most names.
     let (known, field): (&[u8], Field) = match name.len() {
         2 => (b"te", Te),
-        4 => (b"host", Host),
+        4 if name.as_bytes()[0] | 0x20 == b'h' => (b"host", Host),
+        4 => (b"date", Date),
         6 => (b"expect", Expect),
         7 => (b"upgrade", Upgrade),
         9 => (b"forwarded", Forwarded),

@@ -28,6 +28,7 @@ pub struct Response<'b> {
     /// For how long an idle connection stays usable, when the instance says so.
     pub keep_alive_seconds: Option<u64>,
     pub names_hop_fields: bool,
+    pub has_date: bool,
 }
 
 #[derive(Default)]
@@ -39,6 +40,7 @@ struct Seen {
     keep_alive: bool,
     keep_alive_seconds: Option<u64>,
     names_hop_fields: bool,
+    date: bool,
 }
 
 /// Reads the head at the start of `bytes`; `to_head` says that the request was a HEAD.
@@ -80,6 +82,7 @@ pub fn parse<'b>(
             && body != Delimiter::UntilClose,
         keep_alive_seconds: seen.keep_alive_seconds,
         names_hop_fields: seen.names_hop_fields,
+        has_date: seen.date,
     };
     Ok(Parsed::Complete(response, size))
 }
@@ -116,6 +119,7 @@ fn inspect(headers: &[httparse::Header]) -> Result<Seen, Unusable> {
                 seen.keep_alive_seconds = fields::tokens(header.value)
                     .find_map(|token| fields::length(token.strip_prefix(b"timeout=")?));
             }
+            Field::Date => seen.date = true,
             _ => {}
         }
     }

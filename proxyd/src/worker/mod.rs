@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
@@ -68,6 +68,8 @@ pub struct Worker {
     pub upstreams: Pool,
     pub waiters: Waiters,
     table: RefCell<Arc<Table>>,
+    /// For the Date field; as late as a tick.
+    date: RefCell<String>,
     is_finishing: Cell<bool>,
     connections: Cell<usize>,
     /// The last connection was closed.
@@ -82,6 +84,11 @@ impl Worker {
     /// The app's entry as it is in the current table.
     pub fn app(&self, name: &str) -> Option<Arc<App>> {
         self.table.borrow().apps.get(name).cloned()
+    }
+
+    /// Looks at the time as a Date field has it.
+    pub fn with_date<T>(&self, look: impl FnOnce(&str) -> T) -> T {
+        look(&self.date.borrow())
     }
 
     /// Whether connections are to be closed after the response they are at.
@@ -152,6 +159,7 @@ pub fn run(
         upstreams: Pool::default(),
         waiters: Waiters::default(),
         table: RefCell::new(table),
+        date: RefCell::new(http_date()),
         is_finishing: Cell::new(false),
         connections: Cell::new(0),
         emptied: Notify::new(),
@@ -197,12 +205,17 @@ async fn follow(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Order>) 
     }
 }
 
+fn http_date() -> String {
+    httpdate::fmt_http_date(SystemTime::now())
+}
+
 async fn tick(worker: Rc<Worker>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(TICK_MS));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     for round in 0u64.. {
         ticks.tick().await;
         worker.timers.tick();
+        *worker.date.borrow_mut() = http_date();
         if round % 4 == 0 {
             worker.upstreams.sweep();
             worker.waiters.sweep();

@@ -48,6 +48,27 @@ fn the_instance_learns_who_asked_and_the_client_learns_the_requests_id() {
 }
 
 #[test]
+fn every_response_says_when_it_was_made() {
+    let upstream = Upstream::start(|request, connection| {
+        match request.path() {
+            "/dated" => connection
+                .send("HTTP/1.1 204 No Content\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n"),
+            _ => connection.ok("x"),
+        }
+        Then::Stay
+    });
+    let proxy = Proxy::before(&upstream);
+    let mut client = proxy.client();
+    let dated = client.get(HOST, "/dated");
+    assert_eq!(dated.header("date"), Some("Thu, 01 Jan 1970 00:00:00 GMT"));
+    for (host, path) in [(HOST, "/undated"), ("unknown.test", "/")] {
+        let reply = client.get(host, path);
+        let date = reply.header("date").unwrap();
+        assert!(httpdate::parse_http_date(date).is_ok(), "{date}");
+    }
+}
+
+#[test]
 fn pipelined_requests_are_answered_in_order() {
     let upstream = Upstream::echo();
     let proxy = Proxy::before(&upstream);
