@@ -6,6 +6,7 @@
 mod cold_start;
 mod control;
 mod forwarding;
+mod framing;
 mod limits;
 mod never_stops;
 mod support;
