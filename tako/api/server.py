@@ -140,8 +140,8 @@ class ApiServer:
     async def _stop_accepting(self) -> None:
         """Let connections that were accepted reach the server before it closes.
 
-        asyncio makes a connection's transport some turns after accepting it, and one made after the server has closed is
-        neither served nor closed (CPython issue 109564).
+        asyncio makes a connection's transport some turns after accepting it, and one made after the server has closed
+        is neither served nor closed (CPython issue 109564).
         """
         loop = asyncio.get_running_loop()
         for listener in self._listeners:

@@ -46,6 +46,11 @@ class AppDirs:
         return self.logs / "spool"
 
     @property
+    def access_log(self) -> Path:
+        """The proxy's spool file: a line for each request that was matched to the app."""
+        return self.spool / "proxy.access"
+
+    @property
     def data_app(self) -> Path:
         """The app's own files; survive every release."""
         return self.root / "data" / "app"

@@ -18,7 +18,7 @@ from tako.model.errors import Refused
 from tako.model.kinds.release import ReleaseSpec
 from tako.model.names import DeploymentId
 
-__all__ = ["Prepared", "activate", "prepare", "source_digest"]
+__all__ = ["Prepared", "activate", "prepare", "public_dir", "source_digest"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,15 @@ def activate(app: DeploymentId, version: str, layout: Layout) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.replace(dirs.current)
+
+
+def public_dir(release: Path, app_dir: str | None) -> Path | None:
+    """Return the directory of a release whose files the proxy serves, None when there is none.
+
+    A link that leads out of the release is none: the proxy may read what the app's own user may not.
+    """
+    found = release / (app_dir or "") / "public"
+    return found if found.is_dir() and found.resolve().is_relative_to(release.resolve()) else None
 
 
 def _source(spec: ReleaseSpec) -> Path:

@@ -47,7 +47,7 @@ class TableApp(Message):
     source_ip: Literal["auto", "direct", "cloudflare-proxy", "trusted-proxy"] = "auto"
     # Absolute directory whose files are served before the app is asked; None when the release has none.
     public_dir: str | None = None
-    # Requests at the app's instances at once, over all workers; more wait like those that find no instance. 0: no limit.
+    # Requests at the app's instances at once, over all workers; more wait like those without an instance. 0: no limit.
     max_connections: int = 0
     # File to which the proxy appends a line for each request that was matched to the app; None for no lines.
     access_log: str | None = None
@@ -258,8 +258,8 @@ class Histogram(Message):
 class AppMetrics(Message):
     """Counts of one app's proxied requests since the proxy started; ``active`` are those in progress.
 
-    ``statuses`` is keyed by class, ``2xx`` to ``5xx``. ``duration`` is a request from its head to the end of its response;
-    ``upstream`` from sending it to an instance to the head of the response.
+    ``statuses`` is keyed by class, ``2xx`` to ``5xx``. ``duration`` is a request from its head to the end of its
+    response; ``upstream`` from sending it to an instance to the head of the response.
     """
 
     app: str

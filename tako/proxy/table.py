@@ -6,7 +6,7 @@ The same facts in any order give an equal table, so that comparing two tells whe
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tako.model.control import Delta, Policies, Table, TableApp, TableCertificate, TableRoute
+from tako.model.control import Challenge, Delta, Policies, Table, TableApp, TableCertificate, TableRoute
 from tako.model.names import DeploymentId
 from tako.model.routes import RoutePattern, parse_pattern
 
@@ -35,6 +35,7 @@ class TableContent:
     routes: tuple[TableRoute, ...] = ()
     certificates: tuple[TableCertificate, ...] = ()
     default_certificate: TableCertificate | None = None
+    challenges: tuple[Challenge, ...] = ()
 
     def table(self, generation: int) -> Table:
         return Table(
@@ -44,6 +45,7 @@ class TableContent:
             routes=self.routes,
             certificates=self.certificates,
             default_certificate=self.default_certificate,
+            challenges=self.challenges,
         )
 
 
@@ -53,6 +55,7 @@ def compile_table(
     certificates: Iterable[TableCertificate] = (),
     policies: Policies | None = None,
     default_certificate: TableCertificate | None = None,
+    challenges: Iterable[Challenge] = (),
 ) -> TableContent:
     """Return the table. A claim that lost its route to another app, or whose app has no entry, is left out."""
     entries = {entry.app: _with_sorted_endpoints(entry) for entry in apps}
@@ -65,6 +68,7 @@ def compile_table(
         routes=tuple(_table_route(won[pattern]) for pattern in sorted(won, key=str)),
         certificates=tuple(sorted(set(certificates), key=lambda found: (found.names, found.chain_path))),
         default_certificate=default_certificate,
+        challenges=tuple(sorted(set(challenges), key=lambda found: (found.token, found.key_authorization))),
     )
 
 
@@ -86,7 +90,7 @@ def changes_between(base: TableContent, content: TableContent) -> Sequence[Table
     """
     if [entry.app for entry in base.apps] != [entry.app for entry in content.apps]:
         return None
-    if (base.routes, base.policies) != (content.routes, content.policies):
+    if (base.routes, base.policies, base.challenges) != (content.routes, content.policies, content.challenges):
         return None
     if (base.certificates, base.default_certificate) != (content.certificates, content.default_certificate):
         return None

@@ -38,6 +38,7 @@ async def reconcile_app(world: World, namespace: str, name: str) -> None:
         if app is None or "deletionTimestamp" in app["metadata"]:
             return
         spec = AppSpec.model_validate(app["spec"])
+        world.agent.logs.watch(DeploymentId(name, namespace))  # the proxy tells of requests before anything runs
         fault: str | None = None
         version: ReleaseId | None = None
         try:

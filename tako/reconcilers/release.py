@@ -1,7 +1,9 @@
 """Release: files of one version on this host. Prepared once, prepared again when somebody deleted them."""
 
+from pathlib import Path
 from typing import Any
 
+from tako.host_agent.releases import public_dir
 from tako.model.conditions import Told, is_true, merge_conditions
 from tako.model.errors import Refused, RetryLater
 from tako.model.kinds import RELEASE
@@ -19,6 +21,9 @@ async def reconcile_release(world: World, namespace: str, name: str) -> None:
     app = DeploymentId(spec.app, namespace)
     home = world.layout.app(app).release(ReleaseId(spec.version))
     if is_true(doc, "Ready") and home.is_dir():
+        # Its files do not change; but what is told of them may have been told by an earlier version of this server.
+        kept = {key: value for key, value in doc["status"].items() if key != "publicDir"}
+        await world.write_status(RELEASE, doc, {**kept, **_public(home, spec)})
         return
     try:
         prepared = await world.prepare(app, spec)
@@ -34,6 +39,7 @@ async def reconcile_release(world: World, namespace: str, name: str) -> None:
         "path": str(prepared.path),
         "digest": prepared.digest,
         "sizeBytes": prepared.size_bytes,
+        **_public(prepared.path, spec),
     }
     await _write(world, doc, told, seen)
     await world.tell(doc, "Normal", told.reason, f"Release {spec.version} is ready to start.")
@@ -46,6 +52,11 @@ async def remove_release(world: World, namespace: str, name: str) -> None:
         return
     spec = ReleaseSpec.model_validate(doc["spec"])
     await world.remove_release(DeploymentId(spec.app, namespace), ReleaseId(spec.version))
+
+
+def _public(home: Path, spec: ReleaseSpec) -> dict[str, str]:
+    found = public_dir(home, spec.app_dir)
+    return {} if found is None else {"publicDir": str(found)}
 
 
 async def _write(world: World, doc: Doc, told: Told, seen: dict[str, Any]) -> bool:

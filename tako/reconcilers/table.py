@@ -1,13 +1,14 @@
 """What the proxy is to forward by, from resources and processes. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from tako.host_agent.layout import Layout
 from tako.host_agent.views import AppView
 from tako.model.conditions import is_true
-from tako.model.control import Endpoint, Policies, TableApp, TableCertificate
+from tako.model.control import Challenge, Endpoint, Policies, TableApp, TableCertificate
 from tako.model.kinds import InstanceState
-from tako.model.names import DeploymentId
+from tako.model.names import DeploymentId, ReleaseId
 from tako.proxy.table import TableContent, compile_table
 from tako.reconcilers.route import claims
 
@@ -24,17 +25,25 @@ _IN_TABLE = {
 def table_content(
     apps: Iterable[Doc],
     views: dict[DeploymentId, AppView],
+    releases: Iterable[Doc],
     routes: Iterable[Doc],
     certificates: Iterable[Doc],
     default_certificate: TableCertificate | None,
     policies: Policies,
+    layout: Layout,
+    challenges: Iterable[Challenge] = (),
 ) -> TableContent:
     """Return the table for these documents and processes.
 
     Apps that are being deleted, or that nobody declares any more, still drain in it: only the proxy knows when
     their last request has ended.
     """
-    declared = tuple(_app(doc, views) for doc in apps)
+    public_dirs = {
+        (doc["metadata"]["namespace"], doc["metadata"]["name"]): doc["status"]["publicDir"]
+        for doc in releases
+        if "publicDir" in doc.get("status", {})
+    }
+    declared = tuple(_app(doc, views, public_dirs, layout) for doc in apps)
     names = {app.app for app in declared}
     undeclared = (TableApp(app=str(app), endpoints=_endpoints(view)) for app, view in views.items() if view.instances)
     return compile_table(
@@ -43,19 +52,36 @@ def table_content(
         certificates=tuple(_certificate(doc) for doc in certificates if is_true(doc, "Ready")),
         default_certificate=default_certificate,
         policies=policies,
+        challenges=challenges,
     )
 
 
-def _app(doc: Doc, views: dict[DeploymentId, AppView]) -> TableApp:
+def served_release(view: AppView) -> ReleaseId | None:
+    """Return the release that an app's files are served from: the wanted one as soon as an instance of it serves."""
+    if not view.given_up and any(one.release == view.wanted_release for one in view.healthy):
+        return view.wanted_release
+    return view.settled_release
+
+
+def _app(
+    doc: Doc, views: dict[DeploymentId, AppView], public_dirs: Mapping[tuple[str, str], str], layout: Layout
+) -> TableApp:
     app = DeploymentId(doc["metadata"]["name"], doc["metadata"]["namespace"])
-    source_ip = doc["spec"].get("sourceIp", "auto")
-    return TableApp(app=str(app), endpoints=_endpoints(views.get(app)), source_ip=source_ip)
+    view = views.get(app, AppView(app))
+    return TableApp(
+        app=str(app),
+        endpoints=_endpoints(view),
+        source_ip=doc["spec"].get("sourceIp", "auto"),
+        public_dir=public_dirs.get((app.environment, f"{app.app}-{served_release(view)}")),
+        max_connections=doc["spec"].get("maxConnections", 0),
+        access_log=str(layout.app(app).access_log),
+    )
 
 
-def _endpoints(view: AppView | None) -> tuple[Endpoint, ...]:
+def _endpoints(view: AppView) -> tuple[Endpoint, ...]:
     return tuple(
         Endpoint(instance=one.id, addr=f"127.0.0.1:{one.port}", state=_IN_TABLE[one.state])
-        for one in (view.instances if view else ())
+        for one in view.instances
         if one.state in _IN_TABLE and one.port is not None
     )
 

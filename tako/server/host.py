@@ -281,7 +281,7 @@ class Host:
                     text.partition("/")[0].lower() in doc["spec"]["hosts"] for text in app["spec"].get("routes", [])
                 ):
                     self.apps.add(_id(app))
-        if kind in (APP, ROUTE, CERTIFICATE):
+        if kind in (APP, RELEASE, ROUTE, CERTIFICATE):
             self.publish()
 
     def _count(self, stats: Stats) -> None:
@@ -347,10 +347,12 @@ class Host:
             table_content(
                 apps=self.mirror.of(APP),
                 views=self.agent.views(),
+                releases=self.mirror.of(RELEASE),
                 routes=self.mirror.routes(),
                 certificates=self.mirror.of(CERTIFICATE),
                 default_certificate=self._default_certificate,
                 policies=Policies(https_port=self.https_port),
+                layout=self.layout,
             )
         )
 

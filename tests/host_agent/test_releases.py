@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from tako.host_agent.layout import Layout
-from tako.host_agent.releases import Prepared, activate, prepare, source_digest
+from tako.host_agent.releases import Prepared, activate, prepare, public_dir, source_digest
 from tako.model.errors import Refused, RetryLater
 from tako.model.kinds.app import Runtime, Source
 from tako.model.kinds.release import ReleaseSpec
@@ -262,3 +262,23 @@ def test_current_moves_atomically_and_only_when_it_must(layout: Layout) -> None:
     assert dirs.current.lstat() == before
     activate(APP, "v2", layout)
     assert dirs.current.readlink() == dirs.release("v2")
+
+
+def test_the_public_directory_is_below_the_apps_own(tmp_path: Path) -> None:
+    (tmp_path / "web" / "public").mkdir(parents=True)
+    assert public_dir(tmp_path, "web") == tmp_path / "web" / "public"
+    assert public_dir(tmp_path, None) is None
+
+
+def test_a_public_directory_that_leads_out_of_the_release_is_not_served(tmp_path: Path) -> None:
+    release, elsewhere = tmp_path / "release", tmp_path / "elsewhere"
+    (release / "dist").mkdir(parents=True)
+    elsewhere.mkdir()
+    (release / "public").symlink_to("dist")
+    assert public_dir(release, None) == release / "public"
+    (release / "public").unlink()
+    (release / "public").symlink_to(elsewhere)
+    assert public_dir(release, None) is None
+    (release / "public").unlink()
+    (release / "public").write_text("a file")
+    assert public_dir(release, None) is None

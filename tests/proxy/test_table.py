@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tako.model.control import Delta, Endpoint, Policies, Table, TableApp, TableCertificate
+from tako.model.control import Challenge, Delta, Endpoint, Policies, Table, TableApp, TableCertificate
 from tako.model.names import DeploymentId
 from tako.proxy.table import Claim, TableContent, changes_between, compile_table, contested, render_change
 
@@ -73,6 +73,7 @@ def test_anything_else_that_changes_is_a_whole_table() -> None:
         compile_table(APPS, CLAIMS, CERTIFICATES[1:]),
         compile_table(APPS, CLAIMS, CERTIFICATES, Policies(https_port=8443)),
         compile_table(APPS, CLAIMS, CERTIFICATES, default_certificate=certificate("localhost")),
+        compile_table(APPS, CLAIMS, CERTIFICATES, challenges=[Challenge(token="t", key_authorization="t.k")]),
         TableContent(),
     ]
     for other in others:

@@ -115,6 +115,9 @@ class Served:
 
     # --- what is seen -----------------------------------------------------------------------------------------
 
+    def id(self, app: str, namespace: str = "production") -> DeploymentId:
+        return DeploymentId(app, namespace)
+
     @property
     def revision(self) -> int:
         return self.host.api.store.revision

@@ -118,6 +118,12 @@ class AppSpec(Document):
     max_instances: int | None = Field(
         default=None, ge=1, description="More are refused. Default: two for each CPU of the host."
     )
+    max_connections: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests at all instances of the app at once; more wait, as they do for an instance that starts. "
+        "Default: no limit.",
+    )
     idle_timeout_seconds: int = Field(
         default=300,
         ge=1,

@@ -38,3 +38,8 @@ class ReleaseStatus(Seen):
     path: str | None = Field(default=None, description="Absolute directory of the release on this host.")
     digest: str | None = Field(default=None, description="SHA-256 of the contents.")
     size_bytes: int | None = Field(default=None, description="Bytes on disk.")
+    public_dir: str | None = Field(
+        default=None,
+        description="Absolute directory whose files are served before the app is asked: `public` below the app's "
+        "directory. Absent when there is none.",
+    )
