@@ -91,13 +91,14 @@ class AppLogs:
         follow: bool = True,
         instance: InstanceId | None = None,
         stream: str | None = None,
+        access_records: bool = True,
     ) -> AsyncIterator[LogLine]:
         """Yield the last `since_lines` lines (None: all there are), then new ones as they come if `follow`."""
 
         def accept(line: LogLine) -> bool:
             # A line of our own about an instance belongs to it as much as what it printed.
             of_instance = instance is None or line.source == instance or f"instance={instance}" in line.text.split()
-            return of_instance and stream in (None, line.stream)
+            return of_instance and stream in (None, line.stream) and (access_records or not line.is_access_record)
 
         return read_log(self._layout.app(app), since_lines, follow=follow, accept=accept)
 

@@ -3,6 +3,9 @@
 import re
 from dataclasses import dataclass
 
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # printable ASCII without the quote, the backslash and =
+_TO_ESCAPE = re.compile(r'["\\\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_SHORT = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LINE = re.compile(r"(\S+) \[(out|err|server)\] \[([^\]]*)\] (.*)", re.DOTALL)
 
 
@@ -14,6 +17,11 @@ class LogLine:
     stream: str  # out, err, server
     source: str
     text: str
+
+    @property
+    def is_access_record(self) -> bool:
+        """Tell whether this is the proxy's record of one request."""
+        return self.source == "proxy" and self.stream == "server" and self.text.startswith("INFO Request completed ")
 
     def __str__(self) -> str:
         return f"{self.at} [{self.stream}] [{self.source}] {self.text}"
@@ -27,5 +35,24 @@ class LogLine:
 
 def server_text(level: str, message: str, fields: dict[str, str | int | float | None]) -> str:
     """Return ``LEVEL message key=value …`` on one line, without the fields that are None."""
-    parts = [level, message, *(f"{name}={value}" for name, value in fields.items() if value is not None)]
-    return " ".join(parts).replace("\r", "").replace("\n", "\\n").rstrip()
+    pairs = (f"{name}={shown(str(value))}" for name, value in fields.items() if value is not None)
+    return " ".join([level, _one_line(message), *pairs]).rstrip()
+
+
+def shown(value: str) -> str:
+    """Return a field's value as it is written; tako-proxyd writes those of its records in the same way.
+
+    One of plain characters stays as it is, any other is quoted, so that a line can be taken apart again whatever a
+    client sent. An empty one is ``""``, and ``"-"`` is told from the ``-`` of a value that is missing.
+    """
+    if _PLAIN.fullmatch(value) and value != "-":
+        return value
+    return '"' + _TO_ESCAPE.sub(_escaped, value) + '"'
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return _SHORT.get(found[0]) or f"\\u{{{ord(found[0]):x}}}"
+
+
+def _one_line(message: str) -> str:
+    return message.replace("\r", "").replace("\n", "\\n").rstrip()

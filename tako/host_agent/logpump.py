@@ -29,8 +29,8 @@ class AppPump:
         return bool(self._dirty)
 
     def touched(self, name: str) -> None:
-        """Something was printed into a file of the spool directory."""
-        if spool.split_name(name):
+        """Something was written into a file of the spool directory."""
+        if spool.split_name(name) or name == self._dirs.access_log.name:
             self._dirty.add(name)
 
     def touched_all(self) -> None:
@@ -82,7 +82,10 @@ class AppPump:
         """Move one batch; False when there is none."""
         start = self._offset(path.name)
         try:
-            batch = spool.take(path, start, final=final)
+            if path.name == self._dirs.access_log.name:
+                batch = spool.take_ready(path, start)
+            else:
+                batch = spool.take(path, start, final=final)
         except FileNotFoundError:
             self._offsets.pop(path.name, None)
             return False
@@ -94,7 +97,7 @@ class AppPump:
             self.dropped += batch.printed
             self._file.drop(batch.consumed)
         self._offsets[path.name] = batch.consumed.end
-        spool.free(path, start, batch.consumed.end, at_once=not written)
+        spool.free(path, batch.consumed.start, batch.consumed.end, at_once=not written)
         return True
 
     def _offset(self, name: str) -> int:

@@ -57,6 +57,7 @@ async def _log(host: "Host", request: web.Request) -> web.StreamResponse:
         follow=query.get("follow") in ("true", "1"),
         instance=InstanceId(query["instance"]) if "instance" in query else None,
         stream=query.get("stream"),
+        access_records=query.get("access") != "false",
     )
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
     await response.prepare(request)

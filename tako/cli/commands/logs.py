@@ -17,6 +17,7 @@ Tail = Annotated[int | None, Option(("--tail",), "Only the last N lines.", "N")]
 Since = Annotated[str | None, Option(("--since",), "Only lines that are not older, such as 10m.", "DURATION")]
 Instance = Annotated[str | None, Option(("--instance",), "Only of this instance, by its name or id.", "ID")]
 Stream = Annotated[str | None, Option(("--stream",), "Only out, err or server.", "STREAM")]
+NoAccess = Annotated[bool, Option(("--no-access",), "Leave out the proxy's record of each request.")]
 
 STREAMS = ("out", "err", "server")
 _LINE = re.compile(r"^(?P<ts>\d{4}-\d\d-\d\dT[\d:.]+Z) \[(?P<stream>\w+)\] \[(?P<source>[^\]]*)\] (?P<text>.*)$")
@@ -33,13 +34,14 @@ def logs(
     since: Since = None,
     instance: Instance = None,
     stream: Stream = None,
+    no_access: NoAccess = False,
 ) -> int:
     """Print the log of an app: time, stream (out, err, or server for Tako's own words), instance, text."""
     if stream is not None and stream not in STREAMS:
         raise CommandFailed(f'--stream: given "{stream}": must be one of {", ".join(STREAMS)}', 2)
     oldest = _cut(since)
     for line in session.client.stream(
-        _target(app_name(app, "tako logs hello"), namespace, follow, tail, instance, stream)
+        _target(app_name(app, "tako logs hello"), namespace, follow, tail, instance, stream, no_access)
     ):
         text = line.decode("utf-8", "replace")
         if text[:19] < oldest and text[:1].isdigit():
@@ -68,7 +70,13 @@ def as_record(line: str) -> dict[str, str]:
 
 
 def _target(
-    app: str, namespace: str | None, follow: bool, tail: int | None, instance: str | None, stream: str | None
+    app: str,
+    namespace: str | None,
+    follow: bool,
+    tail: int | None,
+    instance: str | None,
+    stream: str | None,
+    no_access: bool,
 ) -> str:
     query = {
         "follow": "true" if follow else None,
@@ -76,6 +84,7 @@ def _target(
         # `tako get instances` shows the document's name; the log has the process's id, which is the end of it.
         "instance": None if instance is None else instance.removeprefix(f"{app}-"),
         "stream": stream,
+        "access": "false" if no_access else None,
     }
     given = urlencode({key: value for key, value in query.items() if value is not None})
     where = quote(namespace or DEFAULT_NAMESPACE, safe="")
