@@ -10,6 +10,7 @@ from pathlib import Path
 from tako.host_agent import settled
 from tako.host_agent.applog import AppLogs
 from tako.host_agent.argv import http_argv
+from tako.host_agent.coldstarts import ColdStarts
 from tako.host_agent.environment import envelope, http_environment, new_token
 from tako.host_agent.isolation import AppUser, Isolation, app_user, confine
 from tako.host_agent.launch import LaunchOrder
@@ -91,6 +92,10 @@ class HostAgent:
 
     def views(self) -> dict[DeploymentId, AppView]:
         return {app: supervisor.view() for app, supervisor in self._supervisors.items()}
+
+    def cold_starts(self) -> dict[DeploymentId, ColdStarts]:
+        """Return what is counted of starts by requests; to be read, not to be kept."""
+        return {app: supervisor.cold_starts for app, supervisor in self._supervisors.items()}
 
     def is_empty(self, app: DeploymentId) -> bool:
         supervisor = self._supervisors.get(app)

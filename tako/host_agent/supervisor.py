@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from tako.host_agent import rollout
+from tako.host_agent.coldstarts import ColdStarts
 from tako.host_agent.exits import ExitSeen
 from tako.host_agent.life import Life
 from tako.host_agent.processes import Running
@@ -72,6 +73,7 @@ class Supervisor:
 
     def __init__(self, app: DeploymentId, outlet: Outlet, clock: Callable[[], float] = time.monotonic) -> None:
         self.app = app
+        self.cold_starts = ColdStarts()
         self._outlet = outlet
         self._clock = clock
         self._lives: dict[InstanceId, Life] = {}
@@ -101,6 +103,8 @@ class Supervisor:
             self._failures, self._retry_at, self._given_up, self._failing = 0, None, None, False
             if self._known:
                 self._last_failure = None
+            if wanted.template is None:
+                self.cold_starts.abandon()
         if template is not None:
             self._templates[template.hash] = template
         self._wanted, self._known = wanted, True
@@ -220,7 +224,7 @@ class Supervisor:
         if not self._known:
             return  # a process was adopted before its app was read: nothing may be decided about it yet
         if any(life.state is InstanceState.HEALTHY for life in self._lives.values()):
-            self._waiting = 0
+            self._serves()
         now = self._clock()
         steps = rollout.next_steps(self._wanted, self._seen(), now)
         acts = [step for step in steps if not isinstance(step, LookAgain)]
@@ -267,6 +271,8 @@ class Supervisor:
                 self._refuse("startup_failed")
 
     def _start(self, template: Template) -> None:
+        if self._waiting and not self._wanted.instances:
+            self.cold_starts.begin(self._clock())
         try:
             running = self._outlet.spawn(template, self._failures)
         except (TakoError, OSError) as error:
@@ -291,6 +297,10 @@ class Supervisor:
         self._given_up, self._failures, self._retry_at = template, 0, None
         self._outlet.tell(self.app, "ERROR", f"Release {self._templates[template].release} was rolled back{back}")
 
+    def _serves(self) -> None:
+        self._waiting = 0
+        self.cold_starts.succeed(self._clock())
+
     def _refuse(self, reason: Refusal) -> None:
         if self._waiting:
             self._waiting = 0
@@ -300,7 +310,7 @@ class Supervisor:
 
     def _life_changed(self, life: Life) -> None:
         if life.state is InstanceState.HEALTHY:
-            self._waiting = 0
+            self._serves()
         self._outlet.changed(self.app)
         self.nudge()
 
@@ -344,7 +354,8 @@ class Supervisor:
         self._failed_at = now
         wait = rollout.backoff_seconds(self._failures)
         self._retry_at = _now(wait) if wait else None
-        if self._waiting and not (life and life.healthy_since):
+        if not (life and life.healthy_since):
+            self.cold_starts.fail(now, "instance_dead" if life else "spawn_failed")
             self._refuse("startup_timeout" if life and life.timed_out else "startup_failed")
 
 

@@ -6,6 +6,7 @@ This module moves messages. What to say, and to which proxy, is decided in :mod:
 import asyncio
 import logging
 import os
+import select
 import socket
 import struct
 from array import array
@@ -63,6 +64,14 @@ class Connection:
                 return
         self._outgoing.append(data)
         self._write()
+
+    def read_rest(self) -> None:
+        """Hand on what has arrived already, when the other end is known to be gone."""
+        if self.is_open:
+            readable = select.poll()
+            readable.register(self._sock, select.POLLIN)
+            while self.is_open and readable.poll(0):
+                self._read()
 
     def take_descriptors(self) -> list[int]:
         """Return what came attached to the messages so far; the caller owns it."""

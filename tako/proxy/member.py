@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tako.model.control import Hello, InstanceStats, Stats
+from tako.model.control import Hello, InstanceStats, Metrics, Stats
 from tako.proxy.control import Connection
 from tako.proxy.delivery import Delivery
 from tako.proxy.process import ProxyProcess
@@ -23,6 +23,8 @@ class Member:
     delivery: Delivery = field(default_factory=Delivery)
     drained: set[InstanceKey] = field(default_factory=set)
     stats: Stats | None = None
+    metrics: Metrics | None = None
+    owes_metrics: bool = False
 
     @property
     def is_connected(self) -> bool:

@@ -9,10 +9,24 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tako.model.control import Ack, ConnectFailed, Down, Drained, Hello, Reject, Stats, Up, Wake, Welcome
+from tako.model.control import (
+    Ack,
+    ConnectFailed,
+    Down,
+    Drained,
+    Hello,
+    Measure,
+    Metrics,
+    Reject,
+    Stats,
+    Up,
+    Wake,
+    Welcome,
+)
 from tako.proxy.control import Connection
 from tako.proxy.delivery import Delivery
 from tako.proxy.listeners import Listeners
+from tako.proxy.measured import NOTHING, Measured, ended, only, sum_metrics
 from tako.proxy.member import InstanceKey, Member, drained_by_all, draining_in, merge_stats
 from tako.proxy.process import ProxyProcess
 from tako.proxy.table import TableContent
@@ -40,6 +54,7 @@ class Members:
         self._by_pid: dict[int, Member] = {}
         self._reported: set[InstanceKey] = set()
         self._waiters: set[asyncio.Future[None]] = set()
+        self._counted_before = NOTHING
 
     def __bool__(self) -> bool:
         return bool(self._by_pid)
@@ -56,9 +71,13 @@ class Members:
 
     def remove(self, member: Member) -> None:
         """Forget a proxy that has ended; what only it had in flight is no longer."""
-        del self._by_pid[member.process.pid]
         if member.connection is not None:
+            # Its last word may still be in the socket: that a process has ended can be known before it is read.
+            member.connection.read_rest()
             member.connection.close()
+        del self._by_pid[member.process.pid]
+        if member.metrics is not None:
+            self._counted_before = sum_metrics((self._counted_before, ended(member.metrics)))
         self._report_drained()
 
     def release(self) -> None:
@@ -87,6 +106,7 @@ class Members:
         if member.connection is not None:
             member.connection.close()
         member.connection, member.hello, member.delivery, member.is_welcomed = connection, hello, Delivery(), False
+        member.owes_metrics = False
         connection.start(lambda message: self._receive(member, message), on_lost)
 
     def welcome(self, member: Member, listeners: Listeners) -> None:
@@ -136,12 +156,37 @@ class Members:
             case Stats():
                 member.stats = message
                 self._handlers.on_stats(merge_stats(one.stats for one in self._by_pid.values() if one.stats))
+            case Metrics():
+                member.metrics, member.owes_metrics = message, False
         self.notify()
 
     def _report_drained(self) -> None:
         for app, instance in sorted(drained_by_all(self._by_pid.values()) - self._reported):
             self._reported.add((app, instance))
             self._handlers.on_drained(app, instance)
+
+    # --- counts ---------------------------------------------------------------------------------------------------
+
+    async def measure(self, timeout_seconds: float) -> Measured:
+        """Ask every proxy what it has counted; what does not answer in time is taken as it was the last time."""
+        for member in self._by_pid.values():
+            if member.is_connected and member.is_welcomed and not member.owes_metrics:
+                member.owes_metrics = True
+                self.tell(member, Measure())
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self.until(lambda: not any(one.owes_metrics for one in self._connected()))
+        except TimeoutError:
+            pass
+        running = list(self._by_pid.values())
+        if self.wanted is not None:
+            self._counted_before = only(self._counted_before, (app.app for app in self.wanted[1].apps))
+        counted = sum_metrics((self._counted_before, *(one.metrics for one in running if one.metrics)))
+        is_fresh = bool(running) and all(one.is_connected and not one.owes_metrics for one in running)
+        return Measured(counted, is_fresh)
+
+    def _connected(self) -> list[Member]:
+        return [member for member in self._by_pid.values() if member.is_connected]
 
     # --- waiting ----------------------------------------------------------------------------------------------------
 

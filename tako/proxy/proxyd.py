@@ -18,6 +18,7 @@ from tako.model.control import Hello, Shutdown, StartFailed
 from tako.model.errors import Refused, TakoError
 from tako.proxy.control import Connection, ControlSocket
 from tako.proxy.listeners import Listeners, Ports, open_listeners
+from tako.proxy.measured import Measured
 from tako.proxy.member import Member
 from tako.proxy.members import Handlers, Members
 from tako.proxy.process import (
@@ -202,6 +203,10 @@ class Proxy:
             restarts=self._restarts,
             fault=self._fault or self._table_fault(),
         )
+
+    async def measure(self, timeout_seconds: float = 1.0) -> Measured:
+        """Return what all proxies counted since this server began, those that have ended included."""
+        return await self._members.measure(timeout_seconds)
 
     # --- starting, adopting, ending a process ------------------------------------------------------------------
 

@@ -314,6 +314,40 @@ async def test_an_idle_app_goes_to_zero_and_a_request_wakes_it_within_the_call(
     assert server.refused == []
 
 
+async def test_a_start_by_a_request_is_counted_and_timed_and_one_by_declaration_is_not(
+    server: Server, release: Release
+) -> None:
+    template = release()
+    await server.reach(template)
+    counted = server.agent.cold_starts()[APP]
+    await server.reach(template, 0, replace(QUICK, idle=0.1))
+    await until(lambda: not server.view.instances)
+    assert counted.begun == 0
+    for _ in range(3):
+        server.agent.wake(APP, 1)
+    await until(lambda: server.healthy)
+    assert (counted.begun, counted.durations.total, counted.failures) == (1, 1, {})
+    assert counted.durations.sum_seconds > 0
+
+
+@pytest.mark.parametrize("reason", ["spawn_failed", "instance_dead"])
+async def test_a_start_by_a_request_that_fails_is_counted_with_its_reason(
+    server: Server, release: Release, reason: str
+) -> None:
+    template = release()
+    await server.reach(template)
+    await server.reach(template, 0, replace(QUICK, idle=0.1))
+    await until(lambda: not server.view.instances)
+    if reason == "spawn_failed":
+        Path(template.path).rename(Path(template.path).with_name("away"))
+    else:
+        (Path(template.path) / "serve.py").write_text("raise SystemExit(1)")
+    server.agent.wake(APP, 1)
+    await until(lambda: server.refused)
+    counted = server.agent.cold_starts()[APP]
+    assert (counted.begun, counted.durations.total, counted.failures) == (1, 1, {reason: 1})
+
+
 async def test_an_app_that_is_used_does_not_go_to_sleep(server: Server, release: Release) -> None:
     server.agent.want(APP, release(), 0, replace(QUICK, idle=0.3))
     await until(lambda: server.healthy)

@@ -1,6 +1,7 @@
 """A peer for the protocol tests: speaks the control socket as tako-proxyd does, and answers every request with 404.
 
-It finds all instances drained, and cannot use a table whose `max_requests_per_ip` is 13.
+It finds all instances drained, and cannot use a table whose `max_requests_per_ip` is 13. It counts its answers as the
+first app's, and does not say how many while a file `silent` is in its directory.
 """
 
 import argparse
@@ -21,6 +22,8 @@ class FakeProxy:
         self.control = control
         self.table_path = state / "table.json"
         self.listeners: dict[str, int] = {}
+        self.silent = state / "silent"
+        self.answered = 0
         self.table = {"generation": 0, "apps": []}
         with contextlib.suppress(OSError, ValueError):
             self.table = json.loads(self.table_path.read_text())
@@ -69,8 +72,26 @@ class FakeProxy:
                 self.take_table(sock, {**self.table, "generation": message["generation"], "apps": apps})
             case "start_failed":
                 self.say(sock, type="wake", app=message["app"], waiting=0)
+            case "measure":
+                if not self.silent.exists():
+                    self.say_counts(sock)
             case "shutdown":
+                self.say_counts(sock)
                 os._exit(0)
+
+    def say_counts(self, sock: socket.socket) -> None:
+        durations = {"counts": [self.answered, *[0] * 12], "sum_us": self.answered * 100}
+        counts = [
+            {
+                "app": app["app"],
+                "statuses": {"2xx": 0, "3xx": 0, "4xx": self.answered, "5xx": 0},
+                "duration": durations,
+                "upstream": durations,
+                "active": 1,
+            }
+            for app in self.table["apps"][:1]
+        ]
+        self.say(sock, type="metrics", apps=counts, tls_failures={"no_sni": 1, "cert_missing": 0})
 
     def take_table(self, sock: socket.socket, table: dict[str, object]) -> None:
         if table["policies"]["max_requests_per_ip"] == UNUSABLE:
@@ -101,6 +122,7 @@ class FakeProxy:
                     accepted.settimeout(5)
                     accepted.recv(65536)
                     accepted.sendall(ANSWER)
+                    self.answered += 1
 
 
 if __name__ == "__main__":
