@@ -11,6 +11,7 @@
 //! * [`table`]: what to forward where: pure apart from the counters that live through a change of table.
 
 pub mod args;
+pub mod compress;
 pub mod control;
 pub mod forward;
 pub mod http1;

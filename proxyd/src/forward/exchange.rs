@@ -12,6 +12,7 @@ use super::instance::{self, Held};
 use super::plan::Forward;
 use super::relay::{self, Relayed};
 use super::upload;
+use crate::compress;
 use crate::http1::Body;
 use crate::worker::clock::now_ms;
 
@@ -22,6 +23,8 @@ pub struct Progress {
     pub sent: Cell<bool>,
     /// Something of a final response was sent to the client.
     pub answered: Cell<bool>,
+    /// Known once there is a response.
+    pub compression: Cell<Option<compress::Outcome>>,
 }
 
 /// What became of a request.

@@ -1,13 +1,14 @@
 //! The life of a connection and of each request on it.
 //!
 //! A connection waits for a request ([`client`]), decides what to do with it ([`plan`]), finds an instance ([`instance`],
-//! [`waiting`]), exchanges request and response with it ([`exchange`], [`upload`], [`relay`]) or becomes a [`tunnel`].
+//! [`waiting`]), exchanges request and response with it ([`exchange`], [`upload`], [`relay`], [`encoded`]) or becomes a [`tunnel`].
 //! What is sent back goes through [`downstream`], which is the same for every protocol that clients speak.
 
 mod address;
 mod answer;
 mod client;
 pub(crate) mod downstream;
+mod encoded;
 mod exchange;
 mod fault;
 mod instance;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::address;
 use super::answer::Answer;
-use super::downstream::push_field;
+use super::downstream::{push_field, split_lines};
 use super::origin::Origin;
+use crate::compress::Accepted;
 use crate::http1::fields::{self, Field};
 use crate::http1::{Body, Request};
 use crate::table::{App, Table};
@@ -31,6 +32,15 @@ pub struct Forward {
 impl Forward {
     pub fn request_id(&self) -> &[u8] {
         &self.head[self.id.clone()]
+    }
+
+    /// The codings that the client would have a body in.
+    pub fn accepted(&self) -> Accepted {
+        let fields = split_lines(&self.head);
+        Accepted::of(fields.filter_map(|(name, value)| {
+            let is_wanted = name.eq_ignore_ascii_case(b"accept-encoding");
+            is_wanted.then_some(value)
+        }))
     }
 }
 

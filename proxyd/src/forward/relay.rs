@@ -1,10 +1,12 @@
 //! Passing a response on to the client.
 
 use super::downstream::{Downstream, Framing, Head};
+use super::encoded;
 use super::exchange::Progress;
 use super::fault::Fault;
 use super::plan::{Forward, is_named_hop_field};
 use super::wire::Wire;
+use crate::compress::{self, Decision, decide};
 use crate::http1::chunked::{Decoder, Step};
 use crate::http1::fields::{Field, classify};
 use crate::http1::response::{self, Delimiter};
@@ -28,16 +30,17 @@ pub enum Relayed {
 struct Begun {
     head: Head,
     body: Delimiter,
+    compression: Decision,
     upstream_stays: bool,
     keep_seconds: Option<u64>,
 }
 
 /// A response on its way.
-struct Pipe<'e, D> {
-    client: &'e D,
-    upstream: &'e Wire,
+pub struct Pipe<'e, D> {
+    pub client: &'e D,
+    pub upstream: &'e Wire,
     forward: &'e Forward,
-    progress: &'e Progress,
+    pub progress: &'e Progress,
 }
 
 /// Passes on interim responses and the final one.
@@ -101,13 +104,16 @@ impl<D: Downstream> Pipe<'_, D> {
 
     fn begin(&self, response: &Response) -> Begun {
         let worker = &self.client.origin().worker;
-        let mut head = write_head(self.forward, response, worker.buffers.scratch());
+        let compression = decide(|| self.forward.accepted(), self.forward.to_head, response);
+        let scratch = worker.buffers.scratch();
+        let mut head = write_head(self.forward, response, compression, scratch);
         if response.status >= 200 && !response.has_date {
             head.push_date(worker);
         }
         Begun {
             head,
             body: response.body,
+            compression,
             upstream_stays: response.keep_alive,
             keep_seconds: response.keep_alive_seconds,
         }
@@ -116,7 +122,14 @@ impl<D: Downstream> Pipe<'_, D> {
     async fn pass(&self, begun: Begun) -> Result<Relayed, Fault> {
         self.progress.answered.set(true);
         let Begun { head, body, .. } = begun;
+        self.progress.compression.set(Some(compress::Outcome {
+            decision: begun.compression,
+            sizes: None,
+        }));
         match body {
+            Delimiter::Length(length) if let Ok(algorithm) = begun.compression.coding => {
+                encoded::pass(self, head, algorithm, length).await?;
+            }
             Delimiter::None => self.client.begin(head, Framing::None, &[], true).await?,
             Delimiter::Length(length) => self.pass_length(head, length).await?,
             Delimiter::Chunked => self.pass_chunked(head).await?,
@@ -201,7 +214,7 @@ impl<D: Downstream> Pipe<'_, D> {
     }
 
     /// Sends a piece of the body, with the head if it was not sent yet.
-    async fn send(
+    pub async fn send(
         &self,
         head: &mut Option<Head>,
         framing: Framing,
@@ -215,7 +228,7 @@ impl<D: Downstream> Pipe<'_, D> {
     }
 
     /// Receives more from the instance; false at its end.
-    async fn receive(&self) -> Result<bool, Fault> {
+    pub async fn receive(&self) -> Result<bool, Fault> {
         let timers = &self.client.origin().worker.timers;
         loop {
             match timers.within(READ_MS, self.fill()).await {
@@ -237,7 +250,12 @@ impl<D: Downstream> Pipe<'_, D> {
     }
 }
 
-fn write_head(forward: &Forward, response: &Response, scratch: Vec<u8>) -> Head {
+fn write_head(
+    forward: &Forward,
+    response: &Response,
+    compression: Decision,
+    scratch: Vec<u8>,
+) -> Head {
     let mut head = Head::new(scratch, response.status, response.reason);
     let is_interim = response.status < 200;
     let has_length = matches!(response.body, Delimiter::Length(_) | Delimiter::None)
@@ -255,9 +273,16 @@ fn write_head(forward: &Forward, response: &Response, scratch: Vec<u8>) -> Head 
             Field::ContentLength => has_length,
             _ => !(response.names_hop_fields && is_named_hop_field(response.headers, header.name)),
         };
-        if passes {
+        let is_spoilt = compression.coding.is_ok() && compress::is_spoilt(header.name);
+        if passes && !is_spoilt {
             head.push(header.name, header.value);
         }
+    }
+    if let Ok(algorithm) = compression.coding {
+        head.push("content-encoding", algorithm.name().as_bytes());
+    }
+    if compression.varies && !compress::has_vary(response.headers) {
+        head.push("vary", b"Accept-Encoding");
     }
     if response.status == 101 {
         head.push("connection", b"upgrade");

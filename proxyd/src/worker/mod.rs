@@ -27,6 +27,9 @@ use clients::Clients;
 use timers::{TICK_MS, Timers};
 use waiters::Waiters;
 
+/// Threads of each worker for what takes long.
+const BLOCKING_THREADS: usize = 4;
+
 /// What the control part tells a worker.
 pub enum Order {
     Use(Arc<Table>, oneshot::Sender<()>),
@@ -149,6 +152,8 @@ pub fn run(
         .enable_all()
         // Looking for new readiness less often than the default costs latency under load and gains nothing.
         .event_interval(61)
+        // For compressing and for reading files; more than there are cores would only take turns.
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
     let worker = Rc::new(Worker {
         lane,

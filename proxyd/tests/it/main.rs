@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cold_start;
+mod compress;
 mod control;
 mod forwarding;
 mod framing;
