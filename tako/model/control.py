@@ -166,10 +166,14 @@ class Measure(Message):
 
 
 class Shutdown(Message):
-    """Down. Stop accepting, finish what is in flight for at most so long, say :class:`Metrics`, exit 0."""
+    """Down. Stop accepting, finish what is in flight for at most so long, say :class:`Metrics`, exit 0.
+
+    Without a time it ends with its last connection, be that a WebSocket that stays for days. The nearest of several
+    times holds.
+    """
 
     type: Literal["shutdown"] = "shutdown"
-    drain_ms: int = 30_000
+    drain_ms: int | None = None
 
 
 # --- up: tako-proxyd to tako-server --------------------------------------------------------------------------------
@@ -184,6 +188,8 @@ class Hello(Message):
     version: str
     generation: int
     listeners: tuple[str, ...] = ()
+    # It was told to shut down and still has connections: not to be given listeners.
+    finishing: bool = False
 
 
 class Ack(Message):

@@ -190,8 +190,9 @@ pub enum Down {
     },
     Measure {},
     Shutdown {
-        #[serde(default = "defaults::drain_ms")]
-        drain_ms: u64,
+        /// None: until the last connection is closed.
+        #[serde(default)]
+        drain_ms: Option<u64>,
     },
 }
 
@@ -246,6 +247,9 @@ pub enum Up {
         generation: u64,
         #[serde(default)]
         listeners: Vec<String>,
+        /// It accepts nothing any more, and ends with its last connection.
+        #[serde(default)]
+        finishing: bool,
     },
     Ack {
         generation: u64,
@@ -291,9 +295,6 @@ mod defaults {
     }
     pub fn max_requests_per_ip() -> u32 {
         2048
-    }
-    pub fn drain_ms() -> u64 {
-        30_000
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Control {
     pub certificates: Arc<Certificates>,
     pub listeners: Vec<Listener>,
     /// Given to us, and not accepted on yet.
-    held_listeners: Option<(Vec<Listener>, Instant)>,
+    pub held_listeners: Option<(Vec<Listener>, Instant)>,
     /// As it was received, and as the workers use it.
     pub wanted: messages::Table,
     pub table: Arc<Table>,
@@ -128,7 +128,7 @@ impl Control {
                 Next::Save => self.save(&mut clock),
                 Next::Listen => self.listen_to_held(),
                 Next::Terminate if self.shutdown.is_some() => return Ok(()),
-                Next::Terminate => self.begin_shutdown(DRAIN),
+                Next::Terminate => self.begin_shutdown(Some(DRAIN)),
                 Next::Finishing => {
                     if self.continue_shutdown() {
                         self.save(&mut clock);
@@ -142,11 +142,6 @@ impl Control {
 
     async fn connect(&mut self, link: &mut Link) {
         let Some(path) = &self.path else { return };
-        if self.shutdown.is_some() {
-            // A new tako-server would take this for a proxy to keep.
-            link.retry_at = None;
-            return;
-        }
         let names = self.listeners.iter().map(|listener| listener.name.clone());
         let hello = Up::Hello {
             protocol: messages::PROTOCOL,
@@ -154,6 +149,7 @@ impl Control {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             generation: self.table.generation,
             listeners: names.collect(),
+            finishing: self.shutdown.is_some(),
         };
         let sockets = self.listeners.iter();
         let fds: Vec<_> = sockets.map(|listener| listener.socket.as_fd()).collect();
@@ -194,7 +190,7 @@ impl Control {
             Ok(Down::Measure {}) => {}
             Ok(Down::LogLevel { level }) => log::set_max_level(level.into()),
             Ok(Down::Shutdown { drain_ms }) => {
-                self.begin_shutdown(Duration::from_millis(drain_ms));
+                self.begin_shutdown(drain_ms.map(Duration::from_millis));
             }
             Err(error) => on_unreadable(line, &error, link),
         }
@@ -213,6 +209,9 @@ impl Control {
             log::error!("welcome names {} listeners it does not bring", names.len());
             return;
         };
+        if self.shutdown.is_some() {
+            return;
+        }
         let listeners = names
             .iter()
             .zip(fds)
@@ -280,7 +279,10 @@ impl Control {
                 self.listen_to_held();
                 link.say(&Up::Ack { generation });
                 self.say_drained(link);
-                clock.save_soon();
+                // The file is its successor's once a proxy is finishing.
+                if self.shutdown.is_none() {
+                    clock.save_soon();
+                }
             }
             Err(error) => link.reject(generation, error),
         }

@@ -73,7 +73,10 @@ impl Disk {
 
     /// Replaces the file at once. Not flushed to the disk: after a power cut tako-server sends the table anyway.
     pub fn save(&self, table: &Table) -> std::io::Result<()> {
-        let beside = self.path.with_extension("json.new");
+        // A proxy that is being replaced may be writing its last at the same time.
+        let beside = self
+            .path
+            .with_extension(format!("json.{}", std::process::id()));
         // Left over from a crash, maybe with other permissions.
         let _ = fs::remove_file(&beside);
         let mut file = fs::OpenOptions::new()

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 
 use rustix::process::Signal;
 use rustls::pki_types::CertificateDer;
-use tako_proxyd::control::messages::Down;
+use tako_proxyd::control::messages::{Down, Up};
 
 use crate::support::client::Client;
 use crate::support::eventually;
@@ -135,11 +135,81 @@ fn a_new_proxy_takes_over_without_losing_a_request() {
         load.until_more(50);
         let (new_process, mut new_session) = begin();
         new_session.push(place.table(generation, vec![active("one", upstream.addr)]));
-        session.send(&Down::Shutdown { drain_ms: 10_000 });
+        session.send(&Down::Shutdown {
+            drain_ms: Some(10_000),
+        });
         assert!(process.exit().success());
         (process, session) = (new_process, new_session);
     }
     assert_eq!(load.failures(), Vec::<String>::new());
+}
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+#[test]
+fn a_replaced_proxy_stays_for_its_websocket_and_tells_the_next_server_so() {
+    let upstream = Upstream::websocket();
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let table = |generation| place.table(generation, vec![active("one", upstream.addr)]);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = socket.local_addr().unwrap();
+    let sockets = [("https/0".to_owned(), &socket)];
+    let mut process = place.start();
+    let (mut session, _) = server.accept();
+    session.welcome(&sockets);
+    session.push(table(1));
+    let mut client = Client::tls(addr, HOST, &place.trusted);
+    client.send(UPGRADE);
+    assert_eq!(client.reply().status, 101);
+    session.send(&Down::Shutdown { drain_ms: None });
+    session.push(table(2));
+    drop(session);
+    let (mut session, hello) = server.accept();
+    let Up::Hello {
+        finishing,
+        generation,
+        listeners,
+        ..
+    } = hello
+    else {
+        panic!("{hello:?}");
+    };
+    assert_eq!((finishing, generation, listeners.len()), (true, 2, 0));
+    // Whoever gives it sockets all the same: it does not take a connection from its successor.
+    session.welcome(&sockets);
+    session.push(place.table(3, vec![draining("one", upstream.addr)]));
+    session.until(|message| match message {
+        Up::Stats { instances, .. } => (instances[0].in_flight == 1).then_some(()),
+        Up::Drained { .. } => panic!("the WebSocket is still there"),
+        _ => None,
+    });
+    client.send("still there");
+    assert_eq!(client.read_exact(11), b"still there");
+    client.close();
+    assert!(process.exit().success());
+}
+
+#[test]
+fn a_proxy_that_finishes_without_a_deadline_can_be_given_one() {
+    let upstream = Upstream::websocket();
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let table = place.table(1, vec![active("one", upstream.addr)]);
+    let mut proxy = place.serve(&table);
+    let (mut session, _) = server.accept();
+    session.welcome(&[]);
+    let mut client = proxy.client();
+    client.send(UPGRADE);
+    assert_eq!(client.reply().status, 101);
+    session.send(&Down::Shutdown { drain_ms: None });
+    session.send(&Down::Shutdown {
+        drain_ms: Some(100),
+    });
+    // One that was said stays.
+    session.send(&Down::Shutdown { drain_ms: None });
+    assert!(proxy.process.exit().success());
+    assert!(client.is_closed());
 }
 
 #[test]
@@ -229,6 +299,8 @@ fn what_does_not_finish_is_cut_off_when_the_time_is_over() {
     let mut client = proxy.client();
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     eventually("the request is there", || upstream.requests() == 1);
-    session.send(&Down::Shutdown { drain_ms: 100 });
+    session.send(&Down::Shutdown {
+        drain_ms: Some(100),
+    });
     assert!(proxy.process.exit().success());
 }

@@ -100,6 +100,23 @@ impl Upstream {
         upstream
     }
 
+    /// Switches every connection to a WebSocket and sends back what it is sent.
+    pub fn websocket() -> Self {
+        Self::start_by_head(|_, connection| {
+            connection.send(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+            );
+            let mut piece = [0; 1000];
+            loop {
+                let count = connection.stream.read(&mut piece)?;
+                if count == 0 {
+                    return Ok(Then::Close);
+                }
+                connection.send(&piece[..count]);
+            }
+        })
+    }
+
     /// Answers every request with its name.
     pub fn named(name: &'static str) -> Self {
         Self::start(move |_, connection| {
