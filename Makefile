@@ -9,7 +9,7 @@ export DATA_DIR HTTP_PORT HTTPS_PORT API_PORT
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo stop test check lint test-rust test-sdks test-python e2e bench setup clean
+.PHONY: help demo stop test check lint test-rust test-sdks test-python e2e bench bench-proxy setup clean
 
 help:
 	@echo "make demo    build everything, start a server with its data in $(DATA_DIR), run the examples"
@@ -17,6 +17,7 @@ help:
 	@echo "make test    formatting, types, layers and every test but e2e"
 	@echo "make e2e     kill things under load, on real servers"
 	@echo "make bench   measure, and write docs/benchmarks.md"
+	@echo "make bench-proxy  measure tako-proxyd beside nginx, HAProxy and Caddy"
 	@echo "make clean   remove what was built, and the demo's data"
 
 demo:
@@ -55,6 +56,10 @@ e2e: setup
 
 bench: setup
 	$(PYTHON) -m bench
+
+# About 20 minutes; `.venv/bin/python -m bench.proxy --quick` takes 2 and writes nothing.
+bench-proxy: setup
+	$(PYTHON) -m bench.proxy
 
 clean: stop
 	rm -rf .venv $(DATA_DIR) build dist *.egg-info proxyd/target

@@ -15,8 +15,9 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
-    def markdown(self) -> str:
-        lines = [f"## {self.title}", "", self.note, ""]
+    def markdown(self, heading: str = "##") -> str:
+        lines = [f"{heading} {self.title}", ""]
+        lines += [self.note, ""] if self.note else []
         lines += [_row(self.columns), _row(["---"] * len(self.columns))]
         lines += [_row(row) for row in self.rows]
         return "\n".join(lines) + "\n"
