@@ -17,7 +17,7 @@ help:
 	@echo "make test    formatting, types, layers and every test but e2e"
 	@echo "make e2e     kill things under load, on real servers"
 	@echo "make bench   measure, and write docs/benchmarks.md"
-	@echo "make bench-proxy  measure tako-proxyd beside nginx, HAProxy and Caddy"
+	@echo "make bench-proxy   measure tako-proxyd beside nginx, HAProxy and Caddy"
 	@echo "make clean   remove what was built, and the demo's data"
 
 demo:
