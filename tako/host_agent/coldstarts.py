@@ -19,7 +19,7 @@ class ColdStarts:
     _since: float | None = None
 
     def begin(self, now: float) -> None:
-        """A process is started because requests wait; a second one before the first serves is part of the same start."""
+        """A process is started because requests wait; another before the first serves is part of the same start."""
         if self._since is None:
             self._since = now
             self.begun += 1
