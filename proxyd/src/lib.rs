@@ -8,6 +8,7 @@
 //! * [`tls`]: which certificate answers which name.
 //! * [`forward`]: the life of a connection and of each request on it.
 //! * [`http1`]: HTTP/1.1 as bytes: pure, no I/O.
+//! * [`record`]: what is told of requests: lines for the apps' logs, and counts.
 //! * [`table`]: what to forward where: pure apart from the counters that live through a change of table.
 
 pub mod args;
@@ -17,6 +18,7 @@ pub mod forward;
 pub mod http1;
 pub mod listen;
 pub mod logging;
+pub mod record;
 pub mod table;
 pub mod tls;
 pub mod worker;

@@ -3,16 +3,21 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use tako_proxyd::args::{self, Args, Asked};
 use tako_proxyd::control::{Control, Workers, address};
 use tako_proxyd::listen::{self, Listener};
 use tako_proxyd::logging;
+use tako_proxyd::record::Writer;
 use tako_proxyd::table::{Disk, Table};
 use tako_proxyd::tls::{Certificates, server_config};
 use tako_proxyd::worker::Shared;
 use tako_proxyd::worker::clients::Clients;
 use tokio::sync::mpsc;
+
+/// A disk that hangs does not keep the proxy from ending.
+const RECORDS_WAIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     match args::parse(std::env::args().skip(1)) {
@@ -50,7 +55,9 @@ fn run(args: Args) -> Result<(), String> {
     certificates.install(&wanted);
 
     let (events, receiver) = mpsc::unbounded_channel();
+    let writer = Writer::start().map_err(|error| error.to_string())?;
     let shared = Arc::new(Shared {
+        records: writer.queue(),
         clients: Clients::default(),
         connections: AtomicU64::new(0),
         events,
@@ -67,11 +74,13 @@ fn run(args: Args) -> Result<(), String> {
         wanted,
         table,
     );
-    tokio::runtime::Builder::new_current_thread()
+    let ended = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .and_then(|runtime| runtime.block_on(control.run(listeners, receiver)))
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string());
+    writer.finish(RECORDS_WAIT);
+    ended
 }
 
 /// Opens what `--bind-*` asks for, and prints where, for who gave port 0.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
@@ -11,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use crate::control::messages::{Table, TableCertificate};
+use crate::control::messages::{Table, TableCertificate, TlsFailures};
 
 struct Loaded {
     wanted: TableCertificate,
@@ -31,6 +32,8 @@ struct ByName {
 pub struct Certificates {
     provider: Arc<CryptoProvider>,
     current: ArcSwap<ByName>,
+    no_sni: AtomicU64,
+    cert_missing: AtomicU64,
 }
 
 impl std::fmt::Debug for Certificates {
@@ -46,6 +49,8 @@ impl Certificates {
         Arc::new(Self {
             provider: Arc::new(rustls::crypto::ring::default_provider()),
             current: ArcSwap::default(),
+            no_sni: AtomicU64::new(0),
+            cert_missing: AtomicU64::new(0),
         })
     }
 
@@ -108,7 +113,24 @@ impl Certificates {
             let exact = current.exact.get(&name);
             exact.or_else(|| current.wildcard.get(name.split_once('.')?.1))
         });
+        if by_name.is_none() {
+            let missing = if name.is_none() {
+                &self.no_sni
+            } else {
+                &self.cert_missing
+            };
+            missing.fetch_add(1, Ordering::Relaxed);
+        }
         by_name.or(current.default.as_ref()).cloned()
+    }
+
+    /// Handshakes for which there was no certificate but the default.
+    #[must_use]
+    pub fn failures(&self) -> TlsFailures {
+        TlsFailures {
+            no_sni: self.no_sni.load(Ordering::Relaxed),
+            cert_missing: self.cert_missing.load(Ordering::Relaxed),
+        }
     }
 }
 

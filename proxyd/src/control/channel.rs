@@ -87,6 +87,17 @@ impl Channel {
         Ok(())
     }
 
+    /// Sends what is queued, however long it takes.
+    pub async fn flush_all(&mut self) -> io::Result<()> {
+        loop {
+            self.flush()?;
+            if !self.has_unsent() {
+                return Ok(());
+            }
+            self.stream.writable().await?;
+        }
+    }
+
     /// Waits until something can be read, or sent when something is unsent.
     pub async fn ready(&self) -> io::Result<()> {
         let interest = if self.has_unsent() {

@@ -4,6 +4,7 @@
 //! a `reject`.
 
 mod channel;
+mod farewell;
 mod link;
 pub mod messages;
 mod reports;
@@ -127,17 +128,19 @@ impl Control {
                 Next::Connect => self.connect(&mut link).await,
                 Next::Save => self.save(&mut clock),
                 Next::Listen => self.listen_to_held(),
-                Next::Terminate if self.shutdown.is_some() => return Ok(()),
+                Next::Terminate if self.shutdown.is_some() => break,
                 Next::Terminate => self.begin_shutdown(Some(DRAIN)),
                 Next::Finishing => {
                     if self.continue_shutdown() {
                         self.save(&mut clock);
-                        return Ok(());
+                        break;
                     }
                 }
             }
             link.flush();
         }
+        self.farewell(&mut link).await;
+        Ok(())
     }
 
     async fn connect(&mut self, link: &mut Link) {
@@ -186,8 +189,7 @@ impl Control {
             Ok(Down::StartFailed { app, reason }) => {
                 self.workers.start_failed(&app.into(), reason);
             }
-            // Answered once there is something to count.
-            Ok(Down::Measure {}) => {}
+            Ok(Down::Measure {}) => link.say(&self.metrics()),
             Ok(Down::LogLevel { level }) => log::set_max_level(level.into()),
             Ok(Down::Shutdown { drain_ms }) => {
                 self.begin_shutdown(drain_ms.map(Duration::from_millis));

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::messages::{InstanceStats, Up};
+use super::messages::{InstanceStats, TlsFailures, Up};
 use crate::table::{EndpointState, Table};
 use crate::worker::clock::now_ms;
 
@@ -101,4 +101,14 @@ impl Reports {
         let said_ms = *self.connect_failed_ms.entry(key).or_insert(now_ms);
         said_ms == now_ms
     }
+}
+
+/// What was counted since the proxy began.
+pub fn metrics(table: &Table, tls_failures: TlsFailures) -> Up {
+    let apps = table.apps.values();
+    let mut apps: Vec<_> = apps
+        .map(|app| app.state.counters.snapshot(&app.name))
+        .collect();
+    apps.sort_by(|one, two| one.app.cmp(&two.app));
+    Up::Metrics { apps, tls_failures }
 }

@@ -78,6 +78,11 @@ impl Workers {
         self.tell(|| Order::CloseIdle);
     }
 
+    /// Ends them although connections are open.
+    pub fn end(&mut self) {
+        self.orders.clear();
+    }
+
     fn tell(&self, order: impl Fn() -> Order) {
         for worker in &self.orders {
             let _ = worker.send(order());

@@ -2,6 +2,7 @@
 
 use super::downstream::{Downstream, Framing, Head};
 use super::fault::Fault;
+use crate::record::Record;
 
 /// A response without the instance's part in it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,7 +24,23 @@ impl Answer {
         }
     }
 
-    pub async fn send(&self, client: &impl Downstream) -> Result<(), Fault> {
+    /// Sends it, and says so in the record of the request, if there is one.
+    pub async fn send(
+        &self,
+        client: &impl Downstream,
+        record: Option<&Record>,
+    ) -> Result<(), Fault> {
+        if let Some(record) = record {
+            record.answered(self.status);
+        }
+        let sent = self.begin(client).await;
+        if let (Some(record), Err(fault)) = (record, &sent) {
+            record.ended(fault.outcome());
+        }
+        sent
+    }
+
+    async fn begin(&self, client: &impl Downstream) -> Result<(), Fault> {
         let worker = &client.origin().worker;
         let mut head = self.head(worker.buffers.scratch());
         head.push_date(worker);

@@ -19,6 +19,7 @@ use super::wire::{Stream, Wire};
 use super::{tunnel, upload};
 use crate::http1::{Body, Parsed, Refusal, Request, chunked, header_room, request};
 use crate::listen::Scheme;
+use crate::record::{self, Record};
 use crate::worker::clock::now_ms;
 use crate::worker::{Connected, Worker};
 
@@ -82,12 +83,12 @@ impl Client {
     }
 
     /// Answers instead of forwarding.
-    async fn answer(&self, answer: &Answer) -> After {
+    async fn answer(&self, answer: &Answer, record: Option<&Record>) -> After {
         let has_body = self.is_uploading.get();
         if has_body {
             self.close_after();
         }
-        match answer.send(self).await {
+        match answer.send(self, record).await {
             Ok(()) => self.after(!has_body),
             Err(_) => After::Abort,
         }
@@ -292,7 +293,9 @@ async fn serve_request(client: &Client) -> After {
     loop {
         match next_plan(client) {
             Ok(Some(Plan::Forward(forward))) => return run(client, *forward).await,
-            Ok(Some(Plan::Answer(answer))) => return client.answer(&answer).await,
+            Ok(Some(Plan::Answer(answer, record))) => {
+                return client.answer(&answer, record.as_deref()).await;
+            }
             Err(refusal) => return refuse(client, refusal).await,
             Ok(None) if client.wire.is_full() => {
                 return refuse(client, Refusal::new(431, "head too large")).await;
@@ -310,9 +313,10 @@ async fn serve_request(client: &Client) -> After {
 async fn run(client: &Client, forward: Forward) -> After {
     match exchange::run(client, forward).await {
         Outcome::Answered { taken } => client.after(taken),
-        Outcome::Switched(held) => {
+        Outcome::Switched(held, record) => {
             if let Ok(upstream) = held.wire() {
                 tunnel::run(client, upstream).await;
+                record.ended(record::Outcome::Ok);
             }
             After::Abort
         }
@@ -345,5 +349,5 @@ async fn refuse(client: &Client, refusal: Refusal) -> After {
     log::debug!("{} refused: {}", client.origin.peer, refusal.reason);
     client.is_http11.set(true);
     client.is_uploading.set(true);
-    client.answer(&Answer::of(refusal.status)).await
+    client.answer(&Answer::of(refusal.status), None).await
 }

@@ -6,7 +6,7 @@
 use super::downstream::{Downstream, Framing, Head};
 use super::fault::Fault;
 use super::relay::Pipe;
-use crate::compress::{Algorithm, Encoder, Outcome};
+use crate::compress::{Algorithm, Decision, Encoder, Outcome};
 
 /// Compressing so much takes less time than handing it to another thread is worth.
 const AT_ONCE: usize = 8 * 1024;
@@ -49,12 +49,13 @@ pub async fn pass<D: Downstream>(
             piece = gather(pipe, &mut left).await?;
         }
     }
-    if let Some(outcome) = pipe.progress.compression.get() {
-        pipe.progress.compression.set(Some(Outcome {
-            sizes: Some((length, compressed)),
-            ..outcome
-        }));
-    }
+    pipe.forward.record.compressed(Outcome {
+        decision: Decision {
+            coding: Ok(algorithm),
+            varies: true,
+        },
+        sizes: Some((length, compressed)),
+    });
     Ok(())
 }
 

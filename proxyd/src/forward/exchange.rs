@@ -12,8 +12,8 @@ use super::instance::{self, Held};
 use super::plan::Forward;
 use super::relay::{self, Relayed};
 use super::upload;
-use crate::compress;
 use crate::http1::Body;
+use crate::record::{self, Record};
 use crate::worker::clock::now_ms;
 
 /// Where an exchange is, as seen by both of its directions.
@@ -23,8 +23,6 @@ pub struct Progress {
     pub sent: Cell<bool>,
     /// Something of a final response was sent to the client.
     pub answered: Cell<bool>,
-    /// Known once there is a response.
-    pub compression: Cell<Option<compress::Outcome>>,
 }
 
 /// What became of a request.
@@ -32,9 +30,15 @@ pub enum Outcome<'w> {
     /// A whole response was sent; the request was taken whole, or its body is still to come.
     Answered { taken: bool },
     /// The instance agreed to another protocol, and the client was told.
-    Switched(Held<'w>),
+    Switched(Held<'w>, Box<Record>),
     /// A response was cut off, or nobody was there to be answered.
     Aborted,
+}
+
+/// What became of an attempt.
+enum Attempted<'w> {
+    Answered { taken: bool },
+    Switched(Held<'w>),
 }
 
 /// Connections found dead in a row before a request that can be repeated is given up.
@@ -43,8 +47,13 @@ const ATTEMPTS: u32 = 3;
 /// Forwards a request and its response.
 pub async fn run<D: Downstream>(client: &D, forward: Forward) -> Outcome<'_> {
     let progress = Progress::default();
-    let outcome = match attempt_all(client, &forward, &progress).await {
-        Ok(outcome) => outcome,
+    let attempted = attempt_all(client, &forward, &progress).await;
+    let outcome = match attempted {
+        Ok(Attempted::Answered { taken }) => {
+            forward.record.ended(record::Outcome::Ok);
+            Outcome::Answered { taken }
+        }
+        Ok(Attempted::Switched(held)) => Outcome::Switched(held, Box::new(forward.record)),
         Err(fault) => fail(client, &forward, &progress, fault).await,
     };
     client.origin().worker.buffers.give_scratch(forward.head);
@@ -55,7 +64,7 @@ async fn attempt_all<'w, D: Downstream>(
     client: &'w D,
     forward: &Forward,
     progress: &Progress,
-) -> Result<Outcome<'w>, Fault> {
+) -> Result<Attempted<'w>, Fault> {
     let due_ms = now_ms() + forward.app.wait_timeout_ms;
     let mut may_reuse = true;
     for attempt in 1.. {
@@ -83,7 +92,7 @@ async fn attempt_once<'w, D: Downstream>(
     forward: &Forward,
     progress: &Progress,
     held: Held<'w>,
-) -> Result<Outcome<'w>, Fault> {
+) -> Result<Attempted<'w>, Fault> {
     let upstream = held.wire()?;
     let relayed = if forward.body == Body::None {
         upload::send_head(client.origin(), upstream, forward).await?;
@@ -93,7 +102,7 @@ async fn attempt_once<'w, D: Downstream>(
         both_ways(client, forward, progress, &held).await?
     };
     match relayed {
-        Relayed::Switched => Ok(Outcome::Switched(held)),
+        Relayed::Switched => Ok(Attempted::Switched(held)),
         Relayed::Whole {
             upstream_stays,
             keep_seconds,
@@ -102,7 +111,7 @@ async fn attempt_once<'w, D: Downstream>(
             if upstream_stays && taken {
                 held.give_back(keep_seconds);
             }
-            Ok(Outcome::Answered { taken })
+            Ok(Attempted::Answered { taken })
         }
     }
 }
@@ -143,6 +152,7 @@ async fn fail<'w>(
     fault: Fault,
 ) -> Outcome<'w> {
     log::debug!("{}: {fault:?}", forward.app.name);
+    forward.record.ended(fault.outcome());
     let Some(status) = fault.status().filter(|_| !progress.answered.get()) else {
         return Outcome::Aborted;
     };
@@ -156,7 +166,7 @@ async fn fail<'w>(
         to_head: forward.to_head,
         ..Answer::of(status)
     };
-    match answer.send(client).await {
+    match answer.send(client, Some(&forward.record)).await {
         Ok(()) => Outcome::Answered { taken },
         Err(_) => Outcome::Aborted,
     }

@@ -2,6 +2,7 @@
 
 use crate::http1::chunked;
 use crate::http1::response::Unusable;
+use crate::record::Outcome;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -17,8 +18,20 @@ pub enum Fault {
     /// The instance closed in the middle, or sent what is not HTTP.
     UpstreamBroken(&'static str),
     UpstreamSlow,
-    /// No instance could be had; the status says why.
-    NoInstance(u16),
+    NoInstance(NoInstance),
+}
+
+/// Why no instance could be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoInstance {
+    /// As many requests wait as may.
+    QueueFull,
+    /// The app is gone, or nobody starts an instance of it.
+    Unavailable,
+    StartFailed,
+    StartTimeout,
+    /// There are instances, and none takes a connection.
+    Unreachable,
 }
 
 impl Fault {
@@ -31,7 +44,40 @@ impl Fault {
             Self::BodyTooLarge => Some(413),
             Self::UpstreamSilent | Self::UpstreamBroken(_) => Some(502),
             Self::UpstreamSlow => Some(504),
-            Self::NoInstance(status) => Some(status),
+            Self::NoInstance(why) => Some(why.status()),
+        }
+    }
+
+    /// What the request's record says of it.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::ClientGone => Outcome::ClientGone,
+            Self::ClientSlow => Outcome::ClientTimeout,
+            Self::BodyMalformed => Outcome::BadRequest,
+            Self::BodyTooLarge => Outcome::TooLarge,
+            Self::UpstreamSilent | Self::UpstreamBroken(_) => Outcome::UpstreamError,
+            Self::UpstreamSlow => Outcome::UpstreamTimeout,
+            Self::NoInstance(why) => why.outcome(),
+        }
+    }
+}
+
+impl NoInstance {
+    fn status(self) -> u16 {
+        match self {
+            Self::QueueFull | Self::Unavailable => 503,
+            Self::StartFailed | Self::Unreachable => 502,
+            Self::StartTimeout => 504,
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::QueueFull => Outcome::QueueFull,
+            Self::Unavailable => Outcome::Unavailable,
+            Self::StartFailed => Outcome::ColdStartFailed,
+            Self::StartTimeout => Outcome::ColdStartTimeout,
+            Self::Unreachable => Outcome::UpstreamError,
         }
     }
 }

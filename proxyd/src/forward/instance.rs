@@ -1,11 +1,12 @@
 //! Finding an instance for a request, and a connection to it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 
 use super::downstream::Downstream;
-use super::fault::Fault;
+use super::fault::{Fault, NoInstance};
 use super::origin::Origin;
 use super::plan::Forward;
 use super::waiting;
@@ -89,22 +90,33 @@ pub async fn hold<'w, D: Downstream>(
     };
     loop {
         let Some(endpoint) = app.choose(worker.lane, now_ms()) else {
-            waiting::wait(client, &app, &mut place, due_ms).await?;
-            app = worker.app(&app.name).ok_or(Fault::NoInstance(503))?;
+            let since = Instant::now();
+            let waited = waiting::wait(client, &app, &mut place, due_ms).await;
+            forward.record.waited(since);
+            waited?;
+            app = worker
+                .app(&app.name)
+                .ok_or(Fault::NoInstance(NoInstance::Unavailable))?;
             continue;
         };
         let mut held = Held::begin(worker, endpoint);
         if may_reuse && let Some(wire) = worker.upstreams.take(endpoint, max_idle_ms) {
             held.is_reused = true;
+            forward.record.at_instance(&endpoint.instance);
             return Ok(held.with(wire));
         }
         match connect(client.origin(), endpoint).await {
-            Ok(wire) => return Ok(held.with(wire)),
+            Ok(wire) => {
+                forward.record.at_instance(&endpoint.instance);
+                return Ok(held.with(wire));
+            }
             Err(error) => report_refused(worker, endpoint, error),
         }
         drop(held);
         // The table may have changed while connecting.
-        app = worker.app(&app.name).ok_or(Fault::NoInstance(503))?;
+        app = worker
+            .app(&app.name)
+            .ok_or(Fault::NoInstance(NoInstance::Unavailable))?;
     }
 }
 

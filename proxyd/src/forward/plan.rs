@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::address;
 use super::answer::Answer;
@@ -10,7 +11,8 @@ use super::origin::Origin;
 use crate::compress::Accepted;
 use crate::http1::fields::{self, Field};
 use crate::http1::{Body, Request};
-use crate::table::{App, Table};
+use crate::record::{About, Handler, Outcome, Record};
+use crate::table::{App, Route, Table};
 use crate::worker::clients::Active;
 
 /// A request on its way to an instance of an app.
@@ -25,6 +27,7 @@ pub struct Forward {
     pub is_idempotent: bool,
     pub expects_continue: bool,
     pub upgrades: bool,
+    pub record: Record,
     /// Held for the client's limit.
     pub _active: Active,
 }
@@ -45,58 +48,77 @@ impl Forward {
 }
 
 pub enum Plan {
-    Answer(Answer),
+    /// With a record when the request was matched to an app.
+    Answer(Answer, Option<Box<Record>>),
     Forward(Box<Forward>),
 }
 
 /// Decides; `head` is an empty vector to write into.
 pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>) -> Plan {
+    let begun = Instant::now();
     let path = request.path();
     let host = request.host.as_deref().unwrap_or("");
     let found = table.router.find(host, path);
+    let routed = Instant::now();
+    let is_https = origin.is_https || address::came_by_https(origin.peer, &table.policy, request);
+    let id = RequestId::of(request);
+    let record = found.map(|route| {
+        let about = About {
+            id: id.as_str(),
+            host,
+            method: request.method,
+            path,
+            route: &route.pattern,
+            is_https,
+            begun,
+            routed,
+        };
+        Record::begin(&origin.worker.records, &route.app, &about)
+    });
     let answer = |status| Answer {
         to_head: request.is_head(),
+        request_id: found.map(|_| id.as_str().into()),
         ..Answer::of(status)
     };
     let mut admitted = None;
-    if let Some(app) = found {
+    if let Some(Route { app, .. }) = found {
         let mode = app.source_ip;
         let Some(ip) = address::client_ip(origin.peer, mode, &table.policy, request) else {
-            return Plan::Answer(answer(403));
+            return instead(answer(403), record, Handler::Tako, Outcome::Forbidden);
         };
         let counter = origin.counter(ip);
         let Some(active) = Active::begin(&counter, table.policy.max_requests_per_ip) else {
-            return Plan::Answer(answer(429));
+            return instead(answer(429), record, Handler::Tako, Outcome::RateLimited);
         };
         admitted = Some((app, ip, active));
     }
     if path.starts_with("/.well-known/acme-challenge/") {
-        return Plan::Answer(Answer {
+        let answer = Answer {
             body: Some("Token not found"),
             ..answer(404)
-        });
+        };
+        return instead(answer, record, Handler::Acme, Outcome::NotFound);
     }
     if request.host.is_none() {
         // Without a host there is nothing to redirect to, and nothing to match.
-        return Plan::Answer(answer(404));
+        return Plan::Answer(answer(404), None);
     }
-    if !origin.is_https && !address::came_by_https(origin.peer, &table.policy, request) {
-        return Plan::Answer(Answer {
+    if !is_https {
+        let answer = Answer {
             body: Some("Redirecting to HTTPS"),
             location: Some(https_location(request, table.policy.https_port)),
             ..answer(307)
-        });
+        };
+        return instead(answer, record, Handler::Redirect, Outcome::Ok);
     }
-    let Some((app, ip, active)) = admitted else {
-        return Plan::Answer(answer(404));
+    let (Some((app, ip, active)), Some(record)) = (admitted, record) else {
+        return Plan::Answer(answer(404), None);
     };
     if is_reserved(path) {
-        return Plan::Answer(Answer {
-            request_id: Some(request_id(request).into_owned()),
-            ..answer(404)
-        });
+        return instead(answer(404), Some(record), Handler::Tako, Outcome::NotFound);
     }
-    let id = write_head(request, ip, &mut head);
+    let id = write_head(request, id.as_str(), ip, &mut head);
+    record.proxied();
     Plan::Forward(Box::new(Forward {
         app: app.clone(),
         head,
@@ -106,8 +128,18 @@ pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>
         is_idempotent: request.is_idempotent(),
         expects_continue: request.expects_continue,
         upgrades: request.upgrade.is_some(),
+        record,
         _active: active,
     }))
+}
+
+/// An answer of ours; the outcome is what is recorded if the client gets it.
+fn instead(answer: Answer, record: Option<Record>, handler: Handler, outcome: Outcome) -> Plan {
+    if let Some(record) = &record {
+        record.handled_by(handler);
+        record.ended(outcome);
+    }
+    Plan::Answer(answer, record.map(Box::new))
 }
 
 /// Paths that never reach an app. Objects of local storage are served by the app's own SDK.
@@ -132,12 +164,30 @@ fn https_location(request: &Request, port: u16) -> String {
     }
 }
 
-fn request_id<'r>(request: &'r Request) -> std::borrow::Cow<'r, [u8]> {
-    let mut headers = request.headers.iter();
-    let given = headers.find(|header| fields::classify(header.name) == Field::XRequestId);
-    match given {
-        Some(header) if fields::is_request_id(header.value) => header.value.into(),
-        _ => new_id().to_vec().into(),
+/// What a request is called in logs, here and in the app.
+enum RequestId<'r> {
+    Given(&'r str),
+    New([u8; 16]),
+}
+
+impl<'r> RequestId<'r> {
+    /// The client's own, when it is safe, or a new one.
+    fn of(request: &Request<'r>) -> Self {
+        let mut headers = request.headers.iter();
+        let given = headers.find(|header| fields::classify(header.name) == Field::XRequestId);
+        let given = given.filter(|header| fields::is_request_id(header.value));
+        match given.map(|header| std::str::from_utf8(header.value)) {
+            Some(Ok(given)) => Self::Given(given),
+            _ => Self::New(new_id()),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Given(id) => id,
+            // Made of ASCII.
+            Self::New(id) => std::str::from_utf8(id).unwrap_or_default(),
+        }
     }
 }
 
@@ -153,7 +203,12 @@ fn new_id() -> [u8; 16] {
 }
 
 /// Writes the head for the instance; gives where in it the request's id is.
-fn write_head(request: &Request, ip: std::net::IpAddr, head: &mut Vec<u8>) -> Range<usize> {
+fn write_head(
+    request: &Request,
+    id: &str,
+    ip: std::net::IpAddr,
+    head: &mut Vec<u8>,
+) -> Range<usize> {
     use std::io::Write;
 
     head.extend_from_slice(request.method.as_bytes());
@@ -188,7 +243,7 @@ fn write_head(request: &Request, ip: std::net::IpAddr, head: &mut Vec<u8>) -> Ra
     }
     head.extend_from_slice(b"x-request-id: ");
     let start = head.len();
-    head.extend_from_slice(&request_id(request));
+    head.extend_from_slice(id.as_bytes());
     let end = head.len();
     head.extend_from_slice(b"\r\n\r\n");
     start..end
@@ -229,7 +284,12 @@ mod tests {
             panic!("refused");
         };
         let mut head = Vec::new();
-        let id = write_head(&request, "9.9.9.9".parse().unwrap(), &mut head);
+        let id = write_head(
+            &request,
+            RequestId::of(&request).as_str(),
+            "9.9.9.9".parse().unwrap(),
+            &mut head,
+        );
         let head = String::from_utf8(head).unwrap();
         let id = head[id].to_owned();
         (head, id)

@@ -39,8 +39,8 @@ struct Begun {
 pub struct Pipe<'e, D> {
     pub client: &'e D,
     pub upstream: &'e Wire,
-    forward: &'e Forward,
-    pub progress: &'e Progress,
+    pub forward: &'e Forward,
+    progress: &'e Progress,
 }
 
 /// Passes on interim responses and the final one.
@@ -64,7 +64,9 @@ pub async fn relay<D: Downstream>(
             }
             101 => {
                 progress.answered.set(true);
+                pipe.record(&begun);
                 client.interim(&begun.head).await?;
+                forward.record.observe();
                 return Ok(Relayed::Switched);
             }
             // Answered by us, as soon as the client may send.
@@ -119,13 +121,20 @@ impl<D: Downstream> Pipe<'_, D> {
         }
     }
 
-    async fn pass(&self, begun: Begun) -> Result<Relayed, Fault> {
-        self.progress.answered.set(true);
-        let Begun { head, body, .. } = begun;
-        self.progress.compression.set(Some(compress::Outcome {
+    fn record(&self, begun: &Begun) {
+        let record = &self.forward.record;
+        record.responded();
+        record.answered(begun.head.status);
+        record.compressed(compress::Outcome {
             decision: begun.compression,
             sizes: None,
-        }));
+        });
+    }
+
+    async fn pass(&self, begun: Begun) -> Result<Relayed, Fault> {
+        self.progress.answered.set(true);
+        self.record(&begun);
+        let Begun { head, body, .. } = begun;
         match body {
             Delimiter::Length(length) if let Ok(algorithm) = begun.compression.coding => {
                 encoded::pass(self, head, algorithm, length).await?;

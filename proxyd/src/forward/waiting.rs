@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::downstream::Downstream;
-use super::fault::Fault;
+use super::fault::{Fault, NoInstance};
 use super::origin::Origin;
 use crate::control::messages::StartFailure;
 use crate::table::App;
@@ -30,7 +30,7 @@ impl Place {
         let before = app.state.waiting.fetch_add(1, Ordering::Relaxed);
         self.0 = Some(app.clone());
         if before >= app.max_waiters {
-            return Err(Fault::NoInstance(503));
+            return Err(Fault::NoInstance(NoInstance::QueueFull));
         }
         if before == 0 {
             origin.worker.report(Event::Wake(app.name.clone()));
@@ -69,7 +69,7 @@ pub async fn wait<D: Downstream>(
     };
     tokio::select! {
         verdict = verdict => match verdict {
-            Ok(Verdict::Failed(reason)) => Err(Fault::NoInstance(status(reason))),
+            Ok(Verdict::Failed(reason)) => Err(Fault::NoInstance(reason.into())),
             Ok(Verdict::LookAgain) | Err(_) => Ok(()),
         },
         () = client.gone() => Err(Fault::ClientGone),
@@ -80,13 +80,19 @@ pub async fn wait<D: Downstream>(
 
 fn timed_out(app: &App) -> Fault {
     // Instances that are there but cannot be reached are a bad gateway; none at all is a start that took too long.
-    Fault::NoInstance(if app.active.is_empty() { 504 } else { 502 })
+    Fault::NoInstance(if app.active.is_empty() {
+        NoInstance::StartTimeout
+    } else {
+        NoInstance::Unreachable
+    })
 }
 
-fn status(reason: StartFailure) -> u16 {
-    match reason {
-        StartFailure::StartupFailed => 502,
-        StartFailure::StartupTimeout => 504,
-        StartFailure::Unavailable => 503,
+impl From<StartFailure> for NoInstance {
+    fn from(reason: StartFailure) -> Self {
+        match reason {
+            StartFailure::StartupFailed => Self::StartFailed,
+            StartFailure::StartupTimeout => Self::StartTimeout,
+            StartFailure::Unavailable => Self::Unavailable,
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use crate::record::Counters;
+
 /// How long an endpoint that refused a connection is passed over: longer than it takes to see an exit and send
 /// a table, short enough that a wrong suspicion costs nothing.
 const REFUSED_MS: u64 = 500;
@@ -125,10 +127,11 @@ impl Drop for InFlight {
     }
 }
 
-/// What of an app outlives a table: whose turn it is, and how many wait.
+/// What of an app outlives a table: whose turn it is, how many wait, what was counted.
 pub struct AppState {
     turns: Box<[Turn]>,
     pub waiting: AtomicU64,
+    pub counters: Counters,
 }
 
 #[derive(Default)]
@@ -142,6 +145,7 @@ impl AppState {
         Self {
             turns: turns.collect(),
             waiting: AtomicU64::new(0),
+            counters: Counters::new(lanes),
         }
     }
 

@@ -18,6 +18,7 @@ pub use policy::{Cidr, Policy};
 pub use router::{Router, normal_host};
 
 use crate::control::messages::{self, EndpointPhase, SourceIp};
+use crate::record::AccessLog;
 use endpoints::AppState;
 
 /// One deployment as requests see it.
@@ -31,7 +32,17 @@ pub struct App {
     pub source_ip: SourceIp,
     /// Read by the static file part, which does not exist yet.
     pub public_dir: Option<String>,
+    /// Where its records go; none when there are to be none.
+    pub access_log: Option<Arc<AccessLog>>,
     pub state: Arc<AppState>,
+}
+
+/// What a host and a path lead to.
+#[derive(Clone)]
+pub struct Route {
+    pub app: Arc<App>,
+    /// As it was declared.
+    pub pattern: Arc<str>,
 }
 
 impl App {
@@ -50,7 +61,7 @@ impl App {
 pub struct Table {
     pub generation: u64,
     pub policy: Policy,
-    pub router: Router<Arc<App>>,
+    pub router: Router<Route>,
     pub apps: HashMap<Arc<str>, Arc<App>>,
 }
 
@@ -69,7 +80,11 @@ impl Table {
             let app = apps
                 .get(route.app.as_str())
                 .ok_or_else(|| format!("route {:?} names no app of the table", route.pattern))?;
-            router.add(&route.host, route.path.as_deref(), app.clone())?;
+            let target = Route {
+                app: app.clone(),
+                pattern: route.pattern.as_str().into(),
+            };
+            router.add(&route.host, route.path.as_deref(), target)?;
         }
         Ok(Self {
             generation: wanted.generation,
@@ -111,9 +126,22 @@ fn compile_app(
         wait_timeout_ms: wanted.wait_timeout_ms,
         source_ip: wanted.source_ip,
         public_dir: wanted.public_dir.clone(),
+        access_log: access_log(wanted, old, &name),
         state: old.map_or_else(|| Arc::new(AppState::new(lanes)), |app| app.state.clone()),
         name,
     }))
+}
+
+/// The same as before while the file is: what was lost is told of in it.
+fn access_log(
+    wanted: &messages::TableApp,
+    old: Option<&Arc<App>>,
+    app: &Arc<str>,
+) -> Option<Arc<AccessLog>> {
+    let path = wanted.access_log.as_deref()?;
+    let kept = old.and_then(|old| old.access_log.as_ref());
+    let same = kept.filter(|log| log.path().as_os_str() == path);
+    Some(same.map_or_else(|| AccessLog::new(app.clone(), path), Arc::clone))
 }
 
 fn find_state(app: &App, instance: &str, addr: SocketAddr) -> Option<Arc<EndpointState>> {

@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::control::messages::StartFailure;
 use crate::forward::pool::Pool;
 use crate::listen::{self, Listener};
+use crate::record::{Queue, Sink};
 use crate::table::{App, EndpointState, Table};
 use buffers::Buffers;
 use clients::Clients;
@@ -55,11 +56,12 @@ pub enum Event {
     MaybeDrained,
 }
 
-/// What all workers have in common: counters only.
+/// What all workers have in common: counters, and where to what they have to tell goes.
 pub struct Shared {
     pub clients: Clients,
     pub connections: AtomicU64,
     pub events: mpsc::UnboundedSender<Event>,
+    pub records: Arc<Queue>,
 }
 
 pub struct Worker {
@@ -70,6 +72,7 @@ pub struct Worker {
     pub buffers: Buffers,
     pub upstreams: Pool,
     pub waiters: Waiters,
+    pub records: Rc<Sink>,
     table: RefCell<Arc<Table>>,
     /// For the Date field; as late as a tick.
     date: RefCell<String>,
@@ -155,6 +158,7 @@ pub fn run(
         // For compressing and for reading files; more than there are cores would only take turns.
         .max_blocking_threads(BLOCKING_THREADS)
         .build()?;
+    let records = Rc::new(Sink::new(lane, shared.records.clone()));
     let worker = Rc::new(Worker {
         lane,
         shared,
@@ -163,6 +167,7 @@ pub fn run(
         buffers: Buffers::default(),
         upstreams: Pool::default(),
         waiters: Waiters::default(),
+        records: records.clone(),
         table: RefCell::new(table),
         date: RefCell::new(http_date()),
         is_finishing: Cell::new(false),
@@ -172,6 +177,9 @@ pub fn run(
     let tasks = tokio::task::LocalSet::new();
     tasks.spawn_local(tick(worker.clone()));
     tasks.block_on(&runtime, follow(worker, orders));
+    // Requests that were still going on end here, and their records are written.
+    drop(tasks);
+    records.finish();
     Ok(())
 }
 
@@ -220,6 +228,7 @@ async fn tick(worker: Rc<Worker>) {
     for round in 0u64.. {
         ticks.tick().await;
         worker.timers.tick();
+        worker.records.flush();
         *worker.date.borrow_mut() = http_date();
         if round % 4 == 0 {
             worker.upstreams.sweep();

@@ -144,7 +144,8 @@ fn a_new_proxy_takes_over_without_losing_a_request() {
     assert_eq!(load.failures(), Vec::<String>::new());
 }
 
-const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+const UPGRADE: &str =
+    "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 #[test]
 fn a_replaced_proxy_stays_for_its_websocket_and_tells_the_next_server_so() {

@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod proxy;
+pub mod records;
 pub mod server;
 pub mod upstream;
 
