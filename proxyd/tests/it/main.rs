@@ -12,6 +12,7 @@ mod limits;
 mod metrics;
 mod never_stops;
 mod records;
+mod source_ip;
 mod spool;
 mod support;
 mod tls;
