@@ -11,6 +11,7 @@ mod framing;
 mod limits;
 mod metrics;
 mod never_stops;
+mod proxy_protocol;
 mod records;
 mod source_ip;
 mod spool;
