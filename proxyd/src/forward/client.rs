@@ -18,7 +18,7 @@ use super::plan::{Forward, Plan, plan};
 use super::wire::{Stream, Wire};
 use super::{tunnel, upload};
 use crate::http1::{Body, Parsed, Refusal, Request, chunked, header_room, request};
-use crate::listen::Scheme;
+use crate::listen::{self, Scheme};
 use crate::record::{self, Record};
 use crate::worker::clock::now_ms;
 use crate::worker::{Connected, Worker};
@@ -236,6 +236,10 @@ pub async fn serve(
     scheme: Scheme,
 ) {
     prepare(&stream);
+    let peer = peer.ip().to_canonical();
+    let Some(peer) = listen::introduced(&worker, &stream, peer).await else {
+        return;
+    };
     let stream = match scheme {
         Scheme::Http => Stream::Plain(stream),
         Scheme::Https => {
@@ -251,7 +255,6 @@ pub async fn serve(
             }
         }
     };
-    let peer = peer.ip().to_canonical();
     let origin = Origin::new(worker, peer, scheme == Scheme::Https);
     let client = Client::new(origin, stream);
     serve_requests(&client).await;

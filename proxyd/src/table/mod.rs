@@ -6,6 +6,7 @@
 mod disk;
 mod endpoints;
 mod policy;
+mod ranges;
 mod router;
 
 use std::collections::HashMap;
@@ -14,7 +15,8 @@ use std::sync::Arc;
 
 pub use disk::Disk;
 pub use endpoints::{EndpointState, InFlight};
-pub use policy::{Cidr, Policy};
+pub use policy::Policy;
+pub use ranges::Ranges;
 pub use router::{Router, normal_host};
 
 use crate::control::messages::{self, EndpointPhase, SourceIp};

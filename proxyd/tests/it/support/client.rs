@@ -91,6 +91,27 @@ impl Client {
         trusted: &[CertificateDer<'static>],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> io::Result<Self> {
+        Self::tls_over(tcp(addr)?, name, trusted, versions)
+    }
+
+    /// As [`Self::tls`], with bytes in front that are not encrypted.
+    pub fn tls_after(
+        addr: SocketAddr,
+        before: &[u8],
+        name: &str,
+        trusted: &[CertificateDer<'static>],
+    ) -> io::Result<Self> {
+        let mut stream = tcp(addr)?;
+        stream.write_all(before)?;
+        Self::tls_over(stream, name, trusted, rustls::DEFAULT_VERSIONS)
+    }
+
+    fn tls_over(
+        mut stream: TcpStream,
+        name: &str,
+        trusted: &[CertificateDer<'static>],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in trusted {
             roots.add(certificate.clone()).unwrap();
@@ -104,7 +125,6 @@ impl Client {
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut session =
             ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        let mut stream = tcp(addr)?;
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
         }

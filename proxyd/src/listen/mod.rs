@@ -1,4 +1,8 @@
-//! Listening sockets: opened here for benchmarks and tests, handed over by tako-server otherwise; and accepting on them.
+//! Listening sockets: opened here for benchmarks and tests, handed over by tako-server otherwise; accepting on them; and
+//! who it is that connects.
+
+mod introduction;
+pub mod proxy_header;
 
 use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
@@ -15,6 +19,7 @@ use tokio::task::JoinHandle;
 
 use crate::forward;
 use crate::worker::{Connected, Worker};
+pub use introduction::introduced;
 
 const BACKLOG: i32 = 4096;
 /// When the process has no file descriptor left, accepting again at once would only spin.
