@@ -8,6 +8,7 @@
 //! * [`tls`]: which certificate answers which name.
 //! * [`forward`]: the life of a connection and of each request on it.
 //! * [`http1`]: HTTP/1.1 as bytes: pure, no I/O.
+//! * [`http2`]: HTTP/2 for clients.
 //! * [`record`]: what is told of requests: lines for the apps' logs, and counts.
 //! * [`table`]: what to forward where: pure apart from the counters that live through a change of table.
 
@@ -16,6 +17,7 @@ pub mod compress;
 pub mod control;
 pub mod forward;
 pub mod http1;
+pub mod http2;
 pub mod listen;
 pub mod logging;
 pub mod record;

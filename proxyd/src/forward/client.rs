@@ -18,19 +18,20 @@ use super::plan::{Forward, Plan, plan};
 use super::wire::{Stream, Wire};
 use super::{tunnel, upload};
 use crate::http1::{Body, Parsed, Refusal, Request, chunked, header_room, request};
+use crate::http2;
 use crate::listen::{self, Scheme};
 use crate::record::{self, Record};
 use crate::worker::clock::now_ms;
 use crate::worker::{Connected, Worker};
 
-const HANDSHAKE_MS: u64 = 10_000;
+pub const HANDSHAKE_MS: u64 = 10_000;
 /// From the first byte of a head to its last.
 const HEAD_MS: u64 = 30_000;
-const IDLE_MS: u64 = 75_000;
+pub const IDLE_MS: u64 = 75_000;
 /// A client that takes nothing for so long is gone.
 pub const WRITE_MS: u64 = 60_000;
 /// How long a client may go on sending what nobody reads, so that it gets to read the answer.
-const LINGER_MS: u64 = 2_000;
+pub const LINGER_MS: u64 = 2_000;
 
 /// What becomes of a connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,14 +246,18 @@ pub async fn serve(
         Scheme::Https => {
             // Boxed: its state is large, and is not needed once the connection stands.
             let handshake = Box::pin(worker.tls.accept(stream));
-            match worker.timers.within(HANDSHAKE_MS, handshake).await {
-                Ok(Ok(stream)) => Stream::Tls(Box::new(stream)),
+            let stream = match worker.timers.within(HANDSHAKE_MS, handshake).await {
+                Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => {
                     log::debug!("handshake with {peer}: {error}");
                     return;
                 }
                 Err(_) => return,
+            };
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                return http2::serve(Origin::new(worker, peer, true), stream).await;
             }
+            Stream::Tls(stream)
         }
     };
     let origin = Origin::new(worker, peer, scheme == Scheme::Https);

@@ -5,20 +5,20 @@
 //! What is sent back goes through [`downstream`], which is the same for every protocol that clients speak.
 
 mod address;
-mod answer;
-mod client;
+pub(crate) mod answer;
+pub(crate) mod client;
 pub(crate) mod downstream;
 mod encoded;
-mod exchange;
-mod fault;
+pub(crate) mod exchange;
+pub(crate) mod fault;
 mod instance;
 pub(crate) mod origin;
-mod plan;
+pub(crate) mod plan;
 pub mod pool;
 mod relay;
 mod tunnel;
-mod upload;
+pub(crate) mod upload;
 mod waiting;
-mod wire;
+pub(crate) mod wire;
 
 pub use client::serve;

@@ -11,13 +11,13 @@ use crate::http1::chunked::{self, Decoder, Step};
 use crate::http1::request::MAX_BODY;
 
 /// A client that sends nothing of its body for so long is answered 408.
-const READ_MS: u64 = 30_000;
+pub const READ_MS: u64 = 30_000;
 /// An instance that takes nothing for so long is broken.
 const UPSTREAM_WRITE_MS: u64 = 30_000;
 
 /// Sends a request's head.
 pub async fn send_head(origin: &Origin, upstream: &Wire, forward: &Forward) -> Result<(), Fault> {
-    write(origin, upstream, &forward.head).await
+    write(origin, upstream, [&forward.head, &[], &[]]).await
 }
 
 /// Sends the body as it comes.
@@ -51,7 +51,12 @@ async fn send_length(client: &Client, upstream: &Wire, length: u64) -> Result<()
         let here = usize::try_from(left)
             .unwrap_or(usize::MAX)
             .min(buffer.bytes().len());
-        let written = write(&client.origin, upstream, &buffer.bytes()[..here]).await;
+        let written = write(
+            &client.origin,
+            upstream,
+            [&buffer.bytes()[..here], &[], &[]],
+        )
+        .await;
         buffer.consume(here);
         client.wire.put_back(buffer);
         written?;
@@ -94,7 +99,7 @@ async fn send_chunked(client: &Client, upstream: &Wire) -> Result<(), Fault> {
         if total > MAX_BODY {
             return Err(Fault::BodyTooLarge);
         }
-        write(&client.origin, upstream, &out).await?;
+        write(&client.origin, upstream, [&out, &[], &[]]).await?;
         out.clear();
         if ended {
             return Ok(());
@@ -116,8 +121,8 @@ async fn receive(client: &Client) -> Result<(), Fault> {
 }
 
 /// Writes to an instance.
-pub async fn write(origin: &Origin, upstream: &Wire, bytes: &[u8]) -> Result<(), Fault> {
-    let writing = upstream.write(bytes);
+pub async fn write(origin: &Origin, upstream: &Wire, pieces: [&[u8]; 3]) -> Result<(), Fault> {
+    let writing = upstream.write_all(pieces);
     let timers = &origin.worker.timers;
     match timers.within(UPSTREAM_WRITE_MS, writing).await {
         Ok(Ok(())) => Ok(()),

@@ -143,7 +143,7 @@ impl Decoder {
 }
 
 /// Trailers are held to the same grammar as headers, and may not change framing or routing after the fact.
-fn check_trailers(lines: &[u8]) -> Result<(), Malformed> {
+pub fn check_trailers(lines: &[u8]) -> Result<(), Malformed> {
     use super::fields::{Field, classify};
 
     let mut room: [httparse::Header; 32] = [httparse::EMPTY_HEADER; 32];

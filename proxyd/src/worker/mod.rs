@@ -209,6 +209,7 @@ async fn follow(worker: Rc<Worker>, mut orders: mpsc::UnboundedReceiver<Order>) 
             }
             Some(Order::Finish) => {
                 worker.is_finishing.set(true);
+                worker.timers.expire_sessions();
                 accepting.stop().await;
                 worker.emptied.notify_one();
             }

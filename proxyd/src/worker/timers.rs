@@ -17,10 +17,19 @@ pub const TICK_MS: u64 = 250;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Something of a request.
+    Busy,
+    /// A connection between two requests, which may be closed when the worker stops.
+    Idle,
+    /// A connection of many requests, which tells its client when the worker stops.
+    Session,
+}
+
 struct Entry {
     due_ms: u64,
-    /// A connection between two requests, which may be closed when the worker stops.
-    is_idle: bool,
+    kind: Kind,
     fired: bool,
     waker: Waker,
 }
@@ -33,22 +42,27 @@ pub struct Timers {
 impl Timers {
     /// Waits for the future, at most so long.
     pub async fn within<F: Future>(&self, limit_ms: u64, future: F) -> Result<F::Output, Elapsed> {
-        self.run(now_ms() + limit_ms, false, future).await
+        self.run(now_ms() + limit_ms, Kind::Busy, future).await
     }
 
     pub async fn until<F: Future>(&self, due_ms: u64, future: F) -> Result<F::Output, Elapsed> {
-        self.run(due_ms, false, future).await
+        self.run(due_ms, Kind::Busy, future).await
     }
 
     /// As [`Self::within`], and ended early by [`Self::expire_idle`].
     pub async fn idle<F: Future>(&self, limit_ms: u64, future: F) -> Result<F::Output, Elapsed> {
-        self.run(now_ms() + limit_ms, true, future).await
+        self.run(now_ms() + limit_ms, Kind::Idle, future).await
+    }
+
+    /// As [`Self::until`], and ended early by [`Self::expire_sessions`].
+    pub async fn session<F: Future>(&self, due_ms: u64, future: F) -> Result<F::Output, Elapsed> {
+        self.run(due_ms, Kind::Session, future).await
     }
 
     async fn run<F: Future>(
         &self,
         due_ms: u64,
-        is_idle: bool,
+        kind: Kind,
         future: F,
     ) -> Result<F::Output, Elapsed> {
         let mut future = pin!(future);
@@ -60,7 +74,7 @@ impl Timers {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
                 return Poll::Ready(Ok(output));
             }
-            ticket.poll(due_ms, is_idle, context)
+            ticket.poll(due_ms, kind, context)
         })
         .await
     }
@@ -73,7 +87,12 @@ impl Timers {
 
     /// Ends the waits of connections that are between two requests.
     pub fn expire_idle(&self) {
-        self.fire(|entry| entry.is_idle);
+        self.fire(|entry| entry.kind == Kind::Idle);
+    }
+
+    /// Ends the waits of connections of many requests.
+    pub fn expire_sessions(&self) {
+        self.fire(|entry| entry.kind == Kind::Session);
     }
 
     fn fire(&self, is_due: impl Fn(&Entry) -> bool) {
@@ -96,14 +115,14 @@ impl Ticket<'_> {
     fn poll<T>(
         &mut self,
         due_ms: u64,
-        is_idle: bool,
+        kind: Kind,
         context: &mut Context,
     ) -> Poll<Result<T, Elapsed>> {
         let mut entries = self.timers.entries.borrow_mut();
         let Some(key) = self.key else {
             self.key = Some(entries.insert(Entry {
                 due_ms,
-                is_idle,
+                kind,
                 fired: false,
                 waker: context.waker().clone(),
             }));

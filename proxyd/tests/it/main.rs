@@ -8,6 +8,7 @@ mod compress;
 mod control;
 mod forwarding;
 mod framing;
+mod h2spec;
 mod limits;
 mod metrics;
 mod never_stops;
