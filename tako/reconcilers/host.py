@@ -1,9 +1,10 @@
 """Host: this machine, as seen. One document, written by the server that runs on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tako.model.conditions import Told, merge_conditions
+from tako.model.control import Policies
 from tako.model.kinds import HOST
 from tako.reconcilers.world import World
 
@@ -28,6 +29,9 @@ class HostSeen:
     proxy_fault: str = ""
     store_fault: str | None = None
     store_notice: str | None = None  # what had to be done to have a store at all
+    metrics_port: int | None = None
+    metrics_fault: str = ""
+    policies: Policies = field(default_factory=Policies)
 
 
 async def publish_host(world: World, name: str, seen: HostSeen) -> None:
@@ -51,8 +55,21 @@ async def publish_host(world: World, name: str, seen: HostSeen) -> None:
         "instances": seen.instances,
         "cpus": seen.cpus,
         "isolation": list(seen.isolation),
+        "metricsPort": seen.metrics_port,
+        "maxRequestsPerIp": seen.policies.max_requests_per_ip,
+        "trustedProxy": _trusted(seen.policies),
     }
     await world.write_status(HOST, doc, {key: value for key, value in status.items() if value is not None})
+
+
+def _trusted(policies: Policies) -> Doc | None:
+    if not policies.trusted_cidrs:
+        return None
+    return {
+        "proxyProtocol": policies.proxy_protocol,
+        "trustedCidrs": list(policies.trusted_cidrs),
+        "clientIpHeaders": list(policies.client_ip_headers),
+    }
 
 
 def tell(seen: HostSeen) -> tuple[Told, ...]:
@@ -77,10 +94,18 @@ def tell(seen: HostSeen) -> tuple[Told, ...]:
         if seen.missing_isolation
         else Told("Isolation", "True", "Enforced", "Users, limits and privileges are enforced.")
     )
+    # Nobody's request depends on it: it is told, and is no fault of the host.
+    metrics = (
+        (Told("MetricsServed", "False", "PortUnavailable", seen.metrics_fault),)
+        if seen.metrics_fault
+        else (Told("MetricsServed", "True", "Serving", f"http://127.0.0.1:{seen.metrics_port}/metrics"),)
+        if seen.metrics_port
+        else ()
+    )
     faults = [told for told in (proxy, store) if told.status == "False"]
     ready = (
         Told("Ready", "False", faults[0].reason, faults[0].message)
         if faults
         else Told("Ready", "True", "Ready", "This host runs what is declared.")
     )
-    return ready, proxy, store, isolation
+    return ready, proxy, store, isolation, *metrics
