@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -24,19 +25,20 @@ from tako.model.crd import custom_resource_definition
 from tako.model.errors import Refused
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
+from tako.proxy.cloudflare import CloudflareRanges
 from tako.proxy.listeners import Ports
 from tako.proxy.process import find_binary
 from tako.proxy.proxyd import Handlers, Proxy
 from tako.proxy.table import TableContent
 from tako.reconcilers.app import observe_app, reconcile_app, retire_app
 from tako.reconcilers.certificate import reconcile_certificate
-from tako.reconcilers.host import HostSeen, publish_host
+from tako.reconcilers.host import HostSeen, publish_host, ranges_fault
 from tako.reconcilers.instance import remove_instance
 from tako.reconcilers.mirror import MIRRORED, Mirror
 from tako.reconcilers.operator import Handler, Operator
 from tako.reconcilers.release import reconcile_release, remove_release
 from tako.reconcilers.route import reconcile_route
-from tako.reconcilers.table import table_content
+from tako.reconcilers.table import table_content, uses_cloudflare
 from tako.reconcilers.workqueue import WorkQueue
 from tako.reconcilers.world import Doc, World
 from tako.server import admission, extensions, pointer
@@ -87,6 +89,9 @@ class Host:
             until_served=self.publisher.until_served,
         )
         self.monitor = Monitor(self)
+        self.cloudflare = CloudflareRanges(
+            self.layout.cloudflare_ranges, self.publish, source=settings.cloudflare_source
+        )
         # kopf's calls and our own look at the same objects by the same counted verbs.
         counted = self.monitor.passes.counted
         self.verbs = {
@@ -117,6 +122,7 @@ class Host:
         await self.mirror.start()
         await asyncio.to_thread(remove_unfinished, self.layout)
         await self.publisher.prepare()
+        await asyncio.to_thread(self.cloudflare.load)
         self.agent.adopt()
         proxy = Proxy(
             self.layout.proxy,
@@ -173,6 +179,7 @@ class Host:
         """Let go of everything; what runs goes on."""
         await self._stop_reconciling()
         await self.monitor.close()
+        await self.cloudflare.close()
         await self.records.close()
         await self.host_status.close()
         await self.mirror.close()
@@ -222,6 +229,7 @@ class Host:
                 metrics_port=self.monitor.port,
                 metrics_fault=self.monitor.fault,
                 policies=self._policies(),
+                cloudflare_fault=ranges_fault(self.cloudflare.seen, time.time()),
                 store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
                 store_notice=self.api.notice,
             ),
@@ -255,6 +263,7 @@ class Host:
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
             await self.monitor.open()
+            self.cloudflare.look(in_use=uses_cloudflare(declared))
             self.host_status.add(self.settings.server_name)
             pointer.keep(self.layout)
 
@@ -345,6 +354,7 @@ class Host:
             trusted_cidrs=trusted.trusted_cidrs,
             client_ip_headers=trusted.client_ip_headers,
             proxy_protocol=trusted.proxy_protocol,
+            cloudflare_cidrs=self.cloudflare.ranges,
         )
 
     def _operator(self) -> Operator:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tako.proxy.cloudflare import SOURCE
 from tako.server.config import DEFAULT_MAX_REQUESTS_PER_IP, ServerConfig
 
 DEFAULT_DATA_DIR = Path("/opt/tako")
@@ -21,4 +22,6 @@ class Settings:
     log_level: str
     metrics_port: int | None = None
     max_requests_per_ip: int = DEFAULT_MAX_REQUESTS_PER_IP
+    # Where Cloudflare publishes the addresses of its proxies; None: they are never fetched.
+    cloudflare_source: str | None = SOURCE
     config: ServerConfig = field(default_factory=ServerConfig)

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tako.model.errors import Refused
+from tako.proxy.cloudflare import BUNDLED, CloudflareRanges
 from tako.server.config import ServerConfig, TrustedProxy, max_requests_per_ip, read_config
+from tests.adapters.test_http import Site
 from tests.server.test_table import table
 from tests.server.world import Served, until
 
@@ -101,3 +103,17 @@ async def test_the_proxy_is_told_whom_it_trusts_and_the_host_shows_it(served: Se
     host = await served.host_document()
     assert host["status"]["maxRequestsPerIp"] == 9
     assert host["status"]["trustedProxy"]["trustedCidrs"] == ["10.0.0.0/8"]
+
+
+async def test_the_proxy_is_told_the_addresses_of_cloudflare_and_again_when_they_change(
+    served: Served, tmp_path: Path
+) -> None:
+    await until(lambda: table(served).get("policies", {}).get("cloudflare_cidrs") == list(BUNDLED))
+    site = Site(tmp_path / "certs")
+    await site.start()
+    site.texts = {"/ips-v4": "104.16.0.0/13", "/ips-v6": "2606:4700::/32"}
+    host = served.host
+    host.cloudflare = CloudflareRanges(host.layout.cloudflare_ranges, host.publish, source=site.url, tls=site.tls)
+    host.cloudflare.look(in_use=True)
+    await until(lambda: table(served)["policies"]["cloudflare_cidrs"] == ["104.16.0.0/13", "2606:4700::/32"])
+    await site.stop()

@@ -51,7 +51,7 @@ class Served:
             isolation="off",
             server_name="here",
             log_level="info",
-            **settings_besides,
+            **{"cloudflare_source": None, **settings_besides},
         )
         self.host = await Host.open(settings)
         await self.host.start()

@@ -22,7 +22,8 @@ class TrustedProxySeen(Document):
 class HostStatus(Seen):
     """What is seen.
 
-    Conditions: Ready, ProxyReady, StoreReady, Isolation (what the host lacks is in its message), MetricsServed.
+    Conditions: Ready, ProxyReady, StoreReady, Isolation (what the host lacks is in its message), MetricsServed,
+    CloudflareRanges (there only while the list is old).
     """
 
     version: str | None = Field(default=None, description="Version of tako-server.")
