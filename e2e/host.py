@@ -78,7 +78,7 @@ class Host:
         """Start tako-server and return at once."""
         argv = [str(BIN / "tako-server"), "--data-dir", str(self.data_dir), "--isolation", self._isolation]
         argv += ["--http-port", str(self.http_port), "--https-port", str(self.https_port)]
-        argv += ["--api-port", str(self.api_port)]
+        argv += ["--api-port", str(self.api_port), "--metrics-port", "0"]
         with self.log_path.open("ab") as log:
             self._server = subprocess.Popen(argv, env=self.environment, stdout=log, stderr=log, start_new_session=True)
         return self._server

@@ -43,6 +43,24 @@ def test_a_server_that_is_told_to_start_anew_keeps_every_process_and_fails_no_re
     assert host.proxy_pid() == proxy
 
 
+def test_a_configuration_with_a_fault_is_not_reloaded_and_stops_nothing(host: Host) -> None:
+    host.apply(host.document("hello"))
+    config = host.data_dir / "config.json"
+    config.write_text('{"trusted_proxy": {"trusted_cidrs": ["10.0.0.300"]}}')
+    os.kill(host.server.pid, signal.SIGHUP)
+    eventually("the refusal", lambda: "trusted_proxy.trusted_cidrs[0]" in host.log_tail())
+    assert host.server.poll() is None and host.fetch("hello").json()["app"] == "hello"
+    config.write_text('{"trusted_proxy": {"trusted_cidrs": ["10.0.0.0/8"]}}')
+    start_anew(host)
+
+    def trusted() -> list[str]:
+        status = host.documents("hosts.tako.sh")[0].get("status", {})
+        found: list[str] = status.get("trustedProxy", {}).get("trustedCidrs", [])
+        return found
+
+    assert eventually("the new settings", trusted) == ["10.0.0.0/8"]
+
+
 def start_anew(host: Host) -> None:
     def starts() -> int:
         return host.log_path.read_text().count("serves on ports")

@@ -7,6 +7,7 @@ data_dir=$(realpath -m "${DATA_DIR:-.demo}")
 http_port=${HTTP_PORT:-8080}
 https_port=${HTTPS_PORT:-8443}
 api_port=${API_PORT:-6440}
+metrics_port=${METRICS_PORT:-9898}
 stop_arguments=
 [ "$data_dir" = "$PWD/.demo" ] || stop_arguments=" DATA_DIR=$data_dir"
 export TAKO_API_SOCKET="$data_dir/api.sock"
@@ -39,7 +40,7 @@ start_server() {
     fi
     # Its own session: the server outlives this script and the terminal.
     setsid tako-server --data-dir "$data_dir" --http-port "$http_port" --https-port "$https_port" \
-        --api-port "$api_port" --isolation off >>"$data_dir/server.log" 2>&1 </dev/null &
+        --api-port "$api_port" --metrics-port "$metrics_port" --isolation off >>"$data_dir/server.log" 2>&1 </dev/null &
     local started=$! waited=0
     until running; do
         if ! kill -0 "$started" 2>/dev/null || [ $((waited += 1)) -gt 150 ]; then

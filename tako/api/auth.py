@@ -1,9 +1,14 @@
-"""Who may talk to the API: on the Unix socket root and the server's own user, on TCP who has the token. Nobody else."""
+"""Who may talk to the API: on the Unix socket root and the server's own user, on TCP who has the token. Nobody else.
 
+And how often they do.
+"""
+
+import asyncio
 import hmac
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -14,6 +19,33 @@ from tako.api.http import failure
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+# Anybody may send any method; what is counted by it must not grow without end.
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+_CLIENT_GONE = 499
+
+
+def counting(requests: Counter[tuple[str, int]]) -> Middleware:
+    """Return the middleware that counts requests by method and status code, 499 where the client went away."""
+
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        code = 500
+        try:
+            response = await handler(request)
+            code = response.status
+        except web.HTTPException as error:
+            code = error.status
+            raise
+        except asyncio.CancelledError:
+            code = _CLIENT_GONE
+            raise
+        finally:
+            requests[request.method if request.method in _METHODS else "other", code] += 1
+        return response
+
+    return count
 
 
 def authentication(token: str) -> Middleware:

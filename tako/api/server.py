@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from tako.api import builtin_rules
-from tako.api.auth import authentication
+from tako.api.auth import authentication, counting
 from tako.api.background import run_in_background
 from tako.api.builtin import NAMESPACES, built_in_registry
 from tako.api.changes import Admission, Changes, Clock, Document, utc_now
@@ -54,6 +55,7 @@ class ApiServer:
         self.resources = resources
         self.credentials = credentials
         self.api_port: int | None = None
+        self.requests: Counter[tuple[str, int]] = Counter()  # by method and status code
         self._lock = lock
         self._openapi = OpenApi(resources.registry, version)
         self._version = version
@@ -162,7 +164,8 @@ class ApiServer:
             self._tasks.append(run_in_background(job, name))
 
     async def _runner(self) -> web.AppRunner:
-        application = web.Application(middlewares=[authentication(self.credentials.token)], client_max_size=_BODY_LIMIT)
+        middlewares = [counting(self.requests), authentication(self.credentials.token)]
+        application = web.Application(middlewares=middlewares, client_max_size=_BODY_LIMIT)
         for extension in self._extensions:
             application.router.add_route(extension.method, extension.path, extension.handler)
         http = Http(self.resources, self._openapi, self._version)

@@ -125,6 +125,11 @@ class Layout:
         return self.data_dir / "proxy"
 
     @property
+    def cloudflare_ranges(self) -> Path:
+        """The addresses of Cloudflare's proxies as they were fetched last."""
+        return self.data_dir / "cloudflare-ranges.json"
+
+    @property
     def api_socket(self) -> Path:
         return self.data_dir / "api.sock"
 

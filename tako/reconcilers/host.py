@@ -1,10 +1,13 @@
 """Host: this machine, as seen. One document, written by the server that runs on it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from tako.model.conditions import Told, merge_conditions
+from tako.model.control import Policies
 from tako.model.kinds import HOST
+from tako.proxy.cloudflare import RangesSeen
 from tako.reconcilers.world import World
 
 Doc = dict[str, Any]
@@ -28,6 +31,10 @@ class HostSeen:
     proxy_fault: str = ""
     store_fault: str | None = None
     store_notice: str | None = None  # what had to be done to have a store at all
+    metrics_port: int | None = None
+    metrics_fault: str = ""
+    cloudflare_fault: str = ""
+    policies: Policies = field(default_factory=Policies)
 
 
 async def publish_host(world: World, name: str, seen: HostSeen) -> None:
@@ -51,8 +58,33 @@ async def publish_host(world: World, name: str, seen: HostSeen) -> None:
         "instances": seen.instances,
         "cpus": seen.cpus,
         "isolation": list(seen.isolation),
+        "metricsPort": seen.metrics_port,
+        "maxRequestsPerIp": seen.policies.max_requests_per_ip,
+        "trustedProxy": _trusted(seen.policies),
     }
     await world.write_status(HOST, doc, {key: value for key, value in status.items() if value is not None})
+
+
+def ranges_fault(seen: RangesSeen, now: float) -> str:
+    """Return what to tell a person when Cloudflare's ranges could not be fetched for long, or an empty text."""
+    if not seen.is_old(now):
+        return ""
+    since = "that came with this version" if seen.fetched_at is None else f"of {_day(seen.fetched_at)}"
+    return f"The list of Cloudflare's addresses {since} is used; a newer one cannot be had: {seen.fault}."
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
+
+
+def _trusted(policies: Policies) -> Doc | None:
+    if not policies.trusted_cidrs:
+        return None
+    return {
+        "proxyProtocol": policies.proxy_protocol,
+        "trustedCidrs": list(policies.trusted_cidrs),
+        "clientIpHeaders": list(policies.client_ip_headers),
+    }
 
 
 def tell(seen: HostSeen) -> tuple[Told, ...]:
@@ -77,10 +109,19 @@ def tell(seen: HostSeen) -> tuple[Told, ...]:
         if seen.missing_isolation
         else Told("Isolation", "True", "Enforced", "Users, limits and privileges are enforced.")
     )
+    # Nobody's request depends on it: it is told, and is no fault of the host.
+    metrics = (
+        (Told("MetricsServed", "False", "PortUnavailable", seen.metrics_fault),)
+        if seen.metrics_fault
+        else (Told("MetricsServed", "True", "Serving", f"http://127.0.0.1:{seen.metrics_port}/metrics"),)
+        if seen.metrics_port
+        else ()
+    )
+    ranges = (Told("CloudflareRanges", "False", "Old", seen.cloudflare_fault),) if seen.cloudflare_fault else ()
     faults = [told for told in (proxy, store) if told.status == "False"]
     ready = (
         Told("Ready", "False", faults[0].reason, faults[0].message)
         if faults
         else Told("Ready", "True", "Ready", "This host runs what is declared.")
     )
-    return ready, proxy, store, isolation
+    return ready, proxy, store, isolation, *metrics, *ranges

@@ -8,6 +8,7 @@ from tako.host_agent.views import AppView
 from tako.model.conditions import is_true
 from tako.model.control import Challenge, Endpoint, Policies, TableApp, TableCertificate
 from tako.model.kinds import InstanceState
+from tako.model.kinds.app import SourceIp
 from tako.model.names import DeploymentId, ReleaseId
 from tako.proxy.table import TableContent, compile_table
 from tako.reconcilers.route import claims
@@ -61,6 +62,12 @@ def served_release(view: AppView) -> ReleaseId | None:
     if not view.given_up and any(one.release == view.wanted_release for one in view.healthy):
         return view.wanted_release
     return view.settled_release
+
+
+def uses_cloudflare(apps: Iterable[Doc]) -> bool:
+    """Tell whether any route believes what Cloudflare's proxies say."""
+    believing = (SourceIp.AUTO, SourceIp.CLOUDFLARE_PROXY)
+    return any(doc["spec"].get("routes") and doc["spec"].get("sourceIp", SourceIp.AUTO) in believing for doc in apps)
 
 
 def _app(

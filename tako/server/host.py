@@ -4,14 +4,13 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from tako import VERSION
 from tako.api.background import run_in_background
 from tako.api.server import ApiServer
-from tako.certs.self_signed import default_certificate
 from tako.host_agent.agent import HostAgent
 from tako.host_agent.applog import AppLogs
 from tako.host_agent.isolation import IsolationMode, detect
@@ -23,24 +22,28 @@ from tako.host_agent.supervisor import Refusal
 from tako.model.conditions import condition_of, is_true
 from tako.model.control import Policies, Stats, TableCertificate
 from tako.model.crd import custom_resource_definition
-from tako.model.errors import Refused, TakoError
+from tako.model.errors import Refused
 from tako.model.kinds import APP, CERTIFICATE, INSTANCE, KINDS, RELEASE, ROUTE, Kind
 from tako.model.names import DeploymentId, InstanceId
+from tako.proxy.cloudflare import CloudflareRanges
 from tako.proxy.listeners import Ports
 from tako.proxy.process import find_binary
 from tako.proxy.proxyd import Handlers, Proxy
+from tako.proxy.table import TableContent
 from tako.reconcilers.app import observe_app, reconcile_app, retire_app
 from tako.reconcilers.certificate import reconcile_certificate
-from tako.reconcilers.host import HostSeen, publish_host
+from tako.reconcilers.host import HostSeen, publish_host, ranges_fault
 from tako.reconcilers.instance import remove_instance
 from tako.reconcilers.mirror import MIRRORED, Mirror
 from tako.reconcilers.operator import Handler, Operator
 from tako.reconcilers.release import reconcile_release, remove_release
 from tako.reconcilers.route import reconcile_route
-from tako.reconcilers.table import table_content
+from tako.reconcilers.table import table_content, uses_cloudflare
 from tako.reconcilers.workqueue import WorkQueue
 from tako.reconcilers.world import Doc, World
 from tako.server import admission, extensions, pointer
+from tako.server.monitor import Monitor
+from tako.server.publisher import Publisher
 from tako.server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -51,9 +54,6 @@ SLOW_RESYNC_EVERY = 6
 STOP_SECONDS = 45.0
 # The Host counts apps, instances and tables; in a burst it is enough to count now and then.
 HOST_STATUS_SECONDS = 0.3
-SERVED_SECONDS = 2.0
-# A table of hundreds of apps costs some milliseconds; a burst of changes must not spend all the time on tables.
-PUBLISH_INTERVAL_SECONDS = 0.02
 
 
 class Host:
@@ -74,26 +74,40 @@ class Host:
         )
         self.isolation = isolation
         self.mirror = Mirror(api.resources, self._document_changed)
+        self.publisher = Publisher(
+            self.layout.certs,
+            self._table,
+            self._policies,
+            lambda: self.host_status.add_later(settings.server_name, HOST_STATUS_SECONDS),
+        )
         self.world = World(
             resources=api.resources,
             agent=self.agent,
             layout=self.layout,
             mirror=self.mirror,
             https_port=settings.https_port,
-            until_served=self._until_served,
+            until_served=self.publisher.until_served,
         )
-        self.apps = WorkQueue[DeploymentId]("app", self._reconcile_app)
-        self.releases = WorkQueue[DeploymentId]("release", self._reconcile_release)
-        self.routes = WorkQueue[DeploymentId]("route", self._reconcile_route)
-        self.certificates = WorkQueue[DeploymentId]("certificate", self._reconcile_certificate)
+        self.monitor = Monitor(self)
+        self.cloudflare = CloudflareRanges(
+            self.layout.cloudflare_ranges, self.publish, source=settings.cloudflare_source
+        )
+        # kopf's calls and our own look at the same objects by the same counted verbs.
+        counted = self.monitor.passes.counted
+        self.verbs = {
+            APP: counted("app", reconcile_app),
+            RELEASE: counted("release", reconcile_release),
+            ROUTE: counted("route", reconcile_route),
+            CERTIFICATE: counted("certificate", reconcile_certificate),
+        }
+        self.apps = WorkQueue[DeploymentId]("app", self._passes_of(APP))
+        self.releases = WorkQueue[DeploymentId]("release", self._passes_of(RELEASE))
+        self.routes = WorkQueue[DeploymentId]("route", self._passes_of(ROUTE))
+        self.certificates = WorkQueue[DeploymentId]("certificate", self._passes_of(CERTIFICATE))
         self.records = WorkQueue[DeploymentId]("instances of", self._record)
         self.host_status = WorkQueue[str]("host", self._publish_host)
         self.proxy: Proxy | None = None
         self.operator: Operator | None = None
-        self._default_certificate: TableCertificate | None = None
-        self._publishing: asyncio.TimerHandle | None = None
-        self._published_at = 0.0
-        self._pushed = 0
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -107,7 +121,8 @@ class Host:
         """Adopt what runs, serve what is declared; returns once both have begun."""
         await self.mirror.start()
         await asyncio.to_thread(remove_unfinished, self.layout)
-        self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
+        await self.publisher.prepare()
+        await asyncio.to_thread(self.cloudflare.load)
         self.agent.adopt()
         proxy = Proxy(
             self.layout.proxy,
@@ -120,13 +135,13 @@ class Host:
                 on_connect_failed=lambda app, one, _: self.agent.suspect(DeploymentId.parse(app), InstanceId(one)),
             ),
         )
-        declared = [_id(doc) for doc in self.mirror.of(APP)]
+        declared = self.declared()
         for app in declared:
             # The first pass needs no operator: what was declared before is running again before kopf has looked.
             self.apps.add(app)
         self.agent.retire_undeclared(declared)
         await proxy.start()
-        self.proxy = proxy
+        self.proxy = self.publisher.proxy = proxy
         self.world.https_port = self.https_port
         self.publish()
         extensions.install(self)
@@ -134,6 +149,7 @@ class Host:
         if self.settings.api_port:
             await self.api.serve_tls("127.0.0.1", self.settings.api_port)
         pointer.write(self.layout)
+        await self.monitor.start()
         self.operator = self._operator()
         self.operator.start()
         self._tasks = [
@@ -162,6 +178,8 @@ class Host:
     async def close(self) -> None:
         """Let go of everything; what runs goes on."""
         await self._stop_reconciling()
+        await self.monitor.close()
+        await self.cloudflare.close()
         await self.records.close()
         await self.host_status.close()
         await self.mirror.close()
@@ -183,17 +201,8 @@ class Host:
 
     # --- passes ---------------------------------------------------------------------------------------------
 
-    async def _reconcile_app(self, app: DeploymentId) -> None:
-        await reconcile_app(self.world, app.environment, app.app)
-
-    async def _reconcile_release(self, release: DeploymentId) -> None:
-        await reconcile_release(self.world, release.environment, release.app)
-
-    async def _reconcile_route(self, route: DeploymentId) -> None:
-        await reconcile_route(self.world, route.environment, route.app)
-
-    async def _reconcile_certificate(self, certificate: DeploymentId) -> None:
-        await reconcile_certificate(self.world, certificate.environment, certificate.app)
+    def _passes_of(self, kind: Kind) -> Callable[[DeploymentId], Awaitable[None]]:
+        return lambda one: self.verbs[kind](self.world, one.environment, one.app)
 
     async def _record(self, app: DeploymentId) -> None:
         await observe_app(self.world, app)
@@ -217,6 +226,10 @@ class Host:
                 cpus=len(os.sched_getaffinity(0)),
                 isolation=self.isolation_in_force(),
                 missing_isolation=tuple(self.isolation.missing),
+                metrics_port=self.monitor.port,
+                metrics_fault=self.monitor.fault,
+                policies=self._policies(),
+                cloudflare_fault=ranges_fault(self.cloudflare.seen, time.time()),
                 store_fault=str(self.api.store.last_error) if self.api.store.last_error else None,
                 store_notice=self.api.notice,
             ),
@@ -246,19 +259,13 @@ class Host:
                 for doc in self.mirror.of(RELEASE):
                     if not is_true(doc, "Ready"):
                         self.releases.add(_id(doc))
-                await self._renew_default_certificate()
+                await self.publisher.renew()
                 for doc in self.mirror.of(CERTIFICATE):
                     self.certificates.add(_id(doc))
+            await self.monitor.open()
+            self.cloudflare.look(in_use=uses_cloudflare(declared))
             self.host_status.add(self.settings.server_name)
             pointer.keep(self.layout)
-
-    async def _renew_default_certificate(self) -> None:
-        try:
-            self._default_certificate = await asyncio.to_thread(default_certificate, self.layout.certs)
-        except TakoError as error:
-            # What is served is good for weeks yet, and by then the disk may have room.
-            log.warning("the default certificate is not renewed: %s", error)
-        self.publish()
 
     # --- news -----------------------------------------------------------------------------------------------
 
@@ -285,6 +292,7 @@ class Host:
             self.publish()
 
     def _count(self, stats: Stats) -> None:
+        self.monitor.count(stats)
         for one in stats.instances:
             self.agent.used(DeploymentId.parse(one.app), InstanceId(one.instance), one.in_flight, one.idle_ms / 1000)
 
@@ -300,17 +308,6 @@ class Host:
     def https_port(self) -> int:
         """Return the port that is served; another than the one set when that was 0."""
         return (self.proxy.https_port if self.proxy else None) or self.settings.https_port
-
-    async def _until_served(self) -> None:
-        """Wait until the proxy decides by the table as it is now; not for long: its faults are told by the Host."""
-        if self.proxy is None:
-            return
-        self._push()
-        try:
-            async with asyncio.timeout(SERVED_SECONDS):
-                await self.proxy.settled(self._pushed)
-        except (TimeoutError, Refused):
-            log.warning("tako-proxyd has not taken table %d within %.0f s", self._pushed, SERVED_SECONDS)
 
     def isolation_in_force(self) -> tuple[str, ...]:
         """Return the kinds of isolation this host gives."""
@@ -330,48 +327,46 @@ class Host:
     # --- the table ------------------------------------------------------------------------------------------
 
     def publish(self) -> None:
-        """Give the proxy the table that follows from what is seen: at once, and in a burst every few milliseconds."""
-        if self._publishing is None:
-            loop = asyncio.get_running_loop()
-            self._publishing = loop.call_at(self._published_at + PUBLISH_INTERVAL_SECONDS, self._push)
+        """Give the proxy the table that follows from what is seen."""
+        self.publisher.publish()
 
-    def _push(self) -> None:
-        if self._publishing is not None:
-            self._publishing.cancel()
-            self._publishing = None
-        self._published_at = asyncio.get_running_loop().time()
-        if self.proxy is None:
-            return
-        self.host_status.add_later(self.settings.server_name, HOST_STATUS_SECONDS)
-        self._pushed = self.proxy.push(
-            table_content(
-                apps=self.mirror.of(APP),
-                views=self.agent.views(),
-                releases=self.mirror.of(RELEASE),
-                routes=self.mirror.routes(),
-                certificates=self.mirror.of(CERTIFICATE),
-                default_certificate=self._default_certificate,
-                policies=Policies(https_port=self.https_port),
-                layout=self.layout,
-            )
+    def declared(self) -> list[DeploymentId]:
+        """Return every app that there is a document of."""
+        return [_id(doc) for doc in self.mirror.of(APP)]
+
+    def _table(self, default_certificate: TableCertificate | None, policies: Policies) -> TableContent:
+        return table_content(
+            apps=self.mirror.of(APP),
+            views=self.agent.views(),
+            releases=self.mirror.of(RELEASE),
+            routes=self.mirror.routes(),
+            certificates=self.mirror.of(CERTIFICATE),
+            default_certificate=default_certificate,
+            policies=policies,
+            layout=self.layout,
+        )
+
+    def _policies(self) -> Policies:
+        trusted = self.settings.config.trusted_proxy
+        return Policies(
+            https_port=self.https_port,
+            max_requests_per_ip=self.settings.max_requests_per_ip,
+            trusted_cidrs=trusted.trusted_cidrs,
+            client_ip_headers=trusted.client_ip_headers,
+            proxy_protocol=trusted.proxy_protocol,
+            cloudflare_cidrs=self.cloudflare.ranges,
         )
 
     def _operator(self) -> Operator:
-        world = self.world
+        def on(work: Callable[[World, str, str], Awaitable[None]]) -> Handler:
+            async def handle(namespace: str, name: str) -> None:
+                await work(self.world, namespace, name)
 
-        def on(
-            work: Callable[[World, str, str], Coroutine[Any, Any, None]],
-        ) -> Handler:
-            return lambda namespace, name: work(world, namespace, name)
+            return handle
 
         return Operator(
             self.layout.api_socket,
-            reconcile={
-                APP.plural: on(reconcile_app),
-                RELEASE.plural: on(reconcile_release),
-                ROUTE.plural: on(reconcile_route),
-                CERTIFICATE.plural: on(reconcile_certificate),
-            },
+            reconcile={kind.plural: on(work) for kind, work in self.verbs.items()},
             remove={
                 APP.plural: on(retire_app),
                 RELEASE.plural: on(remove_release),

@@ -23,6 +23,9 @@ def serve(
     api_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Loopback port of the resource API for kubectl; 0 for none.")
     ] = 6440,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Loopback port of the Prometheus metrics; 0 for none.")
+    ] = 9898,
     isolation: Annotated[str, typer.Option(help="auto: users and limits where the host allows; off: none.")] = "auto",
     server_name: Annotated[str | None, typer.Option(help="Name of the Host resource; default the host name.")] = None,
     log_level: Annotated[str, typer.Option(help="error, warning, info or debug.")] = "info",
@@ -41,6 +44,7 @@ def serve(
         isolation=isolation,
         server_name=server_name or os.uname().nodename.partition(".")[0].lower(),
         log_level=log_level.lower(),
+        metrics_port=metrics_port or None,
     )
     from tako.server.server import serve_until_told  # noqa: PLC0415 - `--help` need not load the server
 

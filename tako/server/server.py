@@ -5,9 +5,12 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 
 from tako.adapters.processes import raise_file_limit
 from tako.host_agent.layout import Layout
+from tako.model.errors import Refused
+from tako.server.config import max_requests_per_ip, read_config
 from tako.server.host import Host
 from tako.server.settings import Settings
 
@@ -23,9 +26,11 @@ async def serve_until_told(settings: Settings) -> None:
     tako-server anew in this process and leaves both running, so that a new version takes over without a pause.
     """
     raise_file_limit()
+    settings = replace(settings, config=read_config(settings.data_dir), max_requests_per_ip=max_requests_per_ip())
     told: asyncio.Future[signal.Signals] = asyncio.get_running_loop().create_future()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _tell, told, number)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, _reload, settings, told)
     host = await Host.open(settings)
     try:
         await host.start()
@@ -51,6 +56,16 @@ async def _watch_data_dir(settings: Settings, told: asyncio.Future[signal.Signal
     while socket.exists():  # noqa: ASYNC110 - nobody tells of it but the file system
         await asyncio.sleep(DATA_DIR_SECONDS)
     _tell(told, signal.SIGUSR2)
+
+
+def _reload(settings: Settings, told: asyncio.Future[signal.Signals]) -> None:
+    """Begin anew, unless the next server would refuse its configuration: then this one stays as it is."""
+    try:
+        read_config(settings.data_dir)
+    except Refused as refusal:
+        log.error("not reloaded, everything goes on as before: %s", refusal)
+    else:
+        _tell(told, signal.SIGHUP)
 
 
 def _tell(told: asyncio.Future[signal.Signals], number: signal.Signals) -> None:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tako.reconcilers.host import HostSeen, tell
+from tako.proxy.cloudflare import OLD_SECONDS, RangesSeen
+from tako.reconcilers.host import HostSeen, ranges_fault, tell
 
 WELL = HostSeen(
     version="1",
@@ -54,3 +55,18 @@ def test_what_isolation_lacks_is_told_and_is_no_fault() -> None:
     told = conditions(replace(WELL, missing_isolation=("users", "cgroups")))
     assert told["Isolation"][0] == "False" and "users; cgroups" in told["Isolation"][2]
     assert told["Ready"][0] == "True"
+
+
+@pytest.mark.parametrize("field", ["metrics_fault", "cloudflare_fault"])
+def test_what_no_request_depends_on_is_told_and_is_no_fault(field: str) -> None:
+    told = conditions(replace(WELL, **{field: "why"}))
+    assert ("False", "why") in [(status, message) for status, _, message in told.values()]
+    assert told["Ready"][0] == "True"
+
+
+def test_an_old_list_of_cloudflares_addresses_is_told_with_its_day_and_the_reason() -> None:
+    now = 1_750_000_000.0
+    assert ranges_fault(RangesSeen(now, "no route"), now) == ""
+    old = ranges_fault(RangesSeen(now - OLD_SECONDS, "no route"), now)
+    assert "2025-06-12" in old and "no route" in old
+    assert "that came with this version" in ranges_fault(RangesSeen(None, "no route"), now)

@@ -12,7 +12,7 @@ from tako.model.control import Challenge, Policies, TableApp
 from tako.model.kinds import InstanceState
 from tako.model.names import DeploymentId, InstanceId, ReleaseId
 from tako.proxy.table import TableContent
-from tako.reconcilers.table import served_release, table_content
+from tako.reconcilers.table import served_release, table_content, uses_cloudflare
 
 SHOP = DeploymentId("shop", "production")
 LAYOUT = Layout(Path("/data"))
@@ -98,3 +98,20 @@ def test_what_only_drains_is_not_served_nor_recorded() -> None:
 
 def test_challenges_are_in_the_table() -> None:
     assert content().challenges == (Challenge(token="t", key_authorization="t.k"),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "used"),
+    [
+        ({"routes": ["a.test"]}, True),
+        ({"routes": ["a.test"], "sourceIp": "auto"}, True),
+        ({"routes": ["a.test"], "sourceIp": "cloudflare-proxy"}, True),
+        ({"routes": ["a.test"], "sourceIp": "direct"}, False),
+        ({"routes": ["a.test"], "sourceIp": "trusted-proxy"}, False),
+        ({"routes": []}, False),
+        ({}, False),
+    ],
+)
+def test_cloudflares_addresses_are_used_by_routes_that_believe_it(spec: dict[str, Any], used: bool) -> None:
+    assert uses_cloudflare([app(**spec)]) is used
+    assert uses_cloudflare([app(sourceIp="direct"), app(**spec)]) is used

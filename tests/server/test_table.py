@@ -6,13 +6,18 @@ from typing import Any
 from tests.server.world import Served, until
 
 
-def told(served: Served, name: str) -> dict[str, Any]:
-    """Return the app's entry in the table that the proxy has."""
+def table(served: Served) -> dict[str, Any]:
+    """Return the table that the proxy has."""
     try:
-        table = json.loads((served.layout.proxy / "table.json").read_text())
+        found: dict[str, Any] = json.loads((served.layout.proxy / "table.json").read_text())
     except FileNotFoundError:
         return {}
-    return next((app for app in table["apps"] if app["app"] == f"{name}/production"), {})
+    return found
+
+
+def told(served: Served, name: str) -> dict[str, Any]:
+    """Return the app's entry in it."""
+    return next((app for app in table(served).get("apps", ()) if app["app"] == f"{name}/production"), {})
 
 
 async def test_the_public_files_are_those_of_the_release_that_serves(served: Served) -> None:

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from tako.adapters import processes as os_processes
+from tako.api.entries import Key
 from tako.host_agent import membership
 from tako.host_agent.layout import Layout
 from tako.model.conditions import is_true
-from tako.model.kinds import APP, KINDS, Kind
+from tako.model.kinds import APP, HOST, KINDS, Kind
 from tako.model.names import DeploymentId
 from tako.server.host import Host
 from tako.server.settings import Settings
@@ -41,7 +42,7 @@ class Served:
 
     # --- the server -------------------------------------------------------------------------------------------
 
-    async def begin(self) -> None:
+    async def begin(self, **settings_besides: Any) -> None:
         settings = Settings(
             data_dir=self.data_dir,
             http_port=self.http_port,
@@ -50,6 +51,7 @@ class Served:
             isolation="off",
             server_name="here",
             log_level="info",
+            **{"cloudflare_source": None, **settings_besides},
         )
         self.host = await Host.open(settings)
         await self.host.start()
@@ -128,6 +130,14 @@ class Served:
 
     async def find(self, name: str, namespace: str = "production", kind: Kind = APP) -> Doc | None:
         return await self.host.world.find(kind, namespace, name)
+
+    async def host_document(self) -> Doc:
+        """The Host, as it is told at the next look."""
+        await until(lambda: self.host.api.store.get(Key(HOST.group_resource, "", "here")))
+        await self.host._publish_host("here")
+        doc = await self.host.world.find(HOST, None, "here")
+        assert doc is not None
+        return doc
 
     def pids(self, app: str, namespace: str = "production") -> set[int]:
         return {one.pid for one in self.host.agent.view(DeploymentId(app, namespace)).instances}
