@@ -83,7 +83,8 @@ def _measure(case: Case, common: Common, count: int, window_seconds: float) -> T
     rounds = []
     print(f"{case.title}", flush=True)
     with ExitStack() as stack:
-        running = [stack.enter_context(sides.start(each, common, case.connections)) for each in contenders]
+        at_once = case.connections * case.streams
+        running = [stack.enter_context(sides.start(each, common, at_once)) for each in contenders]
         for _ in range(count):
             samples = {}
             for side in random.sample(running, len(running)):
@@ -119,4 +120,7 @@ def _raise_file_limit() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -29,7 +29,7 @@ class Setting:
     certificate: Path
     key: Path
     public: Path
-    connections: int
+    connections: int  # to the application at once, and not more from clients
 
     @property
     def access_log(self) -> Path:
