@@ -1,5 +1,7 @@
 //! Responses that the proxy gives itself.
 
+use std::borrow::Cow;
+
 use super::downstream::{Downstream, Framing, Head};
 use super::fault::Fault;
 use crate::record::Record;
@@ -9,7 +11,7 @@ use crate::record::Record;
 pub struct Answer {
     pub status: u16,
     /// The body; the status' phrase when there is none.
-    pub body: Option<&'static str>,
+    pub body: Option<Cow<'static, str>>,
     pub location: Option<String>,
     pub request_id: Option<Vec<u8>>,
     pub to_head: bool,
@@ -51,8 +53,8 @@ impl Answer {
         client.begin(head, Framing::Length, body, true).await
     }
 
-    fn body(&self) -> &'static str {
-        self.body.unwrap_or(phrase(self.status))
+    fn body(&self) -> &str {
+        self.body.as_deref().unwrap_or(phrase(self.status))
     }
 
     fn head(&self, scratch: Vec<u8>) -> Head {
@@ -85,6 +87,7 @@ impl Answer {
 
 fn phrase(status: u16) -> &'static str {
     match status {
+        200 => "OK",
         307 => "Temporary Redirect",
         400 => "Bad Request",
         403 => "Forbidden",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::downstream::Downstream;
 use super::fault::{Fault, NoInstance};
@@ -11,7 +11,7 @@ use super::origin::Origin;
 use super::plan::Forward;
 use super::waiting;
 use super::wire::{Stream, Wire};
-use crate::table::{EndpointState, InFlight};
+use crate::table::{Address, EndpointState, InFlight};
 use crate::worker::clock::now_ms;
 use crate::worker::{Event, Worker};
 
@@ -88,6 +88,10 @@ pub async fn hold<'w, D: Downstream>(
     } else {
         FRESH_MS
     };
+    if let Some(endpoint) = &forward.service {
+        let max_idle_ms = may_reuse.then_some(max_idle_ms);
+        return hold_service(client.origin(), endpoint, max_idle_ms).await;
+    }
     loop {
         let Some(endpoint) = app.choose(worker.lane, now_ms()) else {
             let since = Instant::now();
@@ -120,14 +124,42 @@ pub async fn hold<'w, D: Downstream>(
     }
 }
 
-async fn connect(origin: &Origin, endpoint: &EndpointState) -> Result<Wire, String> {
-    let connecting = TcpStream::connect(endpoint.addr);
-    match origin.worker.timers.within(CONNECT_MS, connecting).await {
-        Ok(Ok(stream)) => {
-            let _ = stream.set_nodelay(true);
-            Ok(Wire::new(origin.worker.clone(), Stream::Plain(stream)))
+/// Gets a connection to tako-server's services. Nothing is waited for: who serves them is either there or not.
+async fn hold_service<'w>(
+    origin: &'w Origin,
+    endpoint: &Arc<EndpointState>,
+    max_idle_ms: Option<u64>,
+) -> Result<Held<'w>, Fault> {
+    let worker = &*origin.worker;
+    let mut held = Held::begin(worker, endpoint);
+    let idle = max_idle_ms.and_then(|max_idle_ms| worker.upstreams.take(endpoint, max_idle_ms));
+    if let Some(wire) = idle {
+        held.is_reused = true;
+        return Ok(held.with(wire));
+    }
+    match connect(origin, endpoint).await {
+        Ok(wire) => Ok(held.with(wire)),
+        Err(error) => {
+            log::warn!("tako-server's services cannot be reached: {error}");
+            Err(Fault::NoInstance(NoInstance::Unavailable))
         }
-        Ok(Err(error)) => Err(error.to_string()),
+    }
+}
+
+async fn connect(origin: &Origin, endpoint: &EndpointState) -> Result<Wire, String> {
+    let connecting = async {
+        match &endpoint.addr {
+            Address::Tcp(addr) => {
+                let stream = TcpStream::connect(addr).await?;
+                let _ = stream.set_nodelay(true);
+                Ok(Stream::Plain(stream))
+            }
+            Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        }
+    };
+    match origin.worker.timers.within(CONNECT_MS, connecting).await {
+        Ok(Ok(stream)) => Ok(Wire::new(origin.worker.clone(), stream)),
+        Ok(Err(error)) => Err(std::io::Error::to_string(&error)),
         Err(_) => Err(format!("no connection within {CONNECT_MS} ms")),
     }
 }

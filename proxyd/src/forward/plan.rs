@@ -12,12 +12,14 @@ use crate::compress::Accepted;
 use crate::http1::fields::{self, Field};
 use crate::http1::{Body, Request};
 use crate::record::{About, Handler, Outcome, Record};
-use crate::table::{App, Route, Table};
+use crate::table::{App, EndpointState, Route, Table};
 use crate::worker::clients::Active;
 
 /// A request on its way to an instance of an app.
 pub struct Forward {
     pub app: Arc<App>,
+    /// Where it goes instead of an instance.
+    pub service: Option<Arc<EndpointState>>,
     /// The head as it is sent to the instance; kept until a response begins, for another attempt.
     pub head: Vec<u8>,
     /// Where in `head` the request's id is.
@@ -92,12 +94,24 @@ pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>
         };
         admitted = Some((app, ip, active));
     }
-    if path.starts_with("/.well-known/acme-challenge/") {
-        let answer = Answer {
-            body: Some("Token not found"),
-            ..answer(404)
+    if let Some(token) = path.strip_prefix("/.well-known/acme-challenge/") {
+        let (found, outcome) = match table.challenges.get(token) {
+            Some(known) => (
+                Answer {
+                    body: Some(known.to_string().into()),
+                    ..answer(200)
+                },
+                Outcome::Ok,
+            ),
+            None => (
+                Answer {
+                    body: Some("Token not found".into()),
+                    ..answer(404)
+                },
+                Outcome::NotFound,
+            ),
         };
-        return instead(answer, record, Handler::Acme, Outcome::NotFound);
+        return instead(found, record, Handler::Acme, outcome);
     }
     if request.host.is_none() {
         // Without a host there is nothing to redirect to, and nothing to match.
@@ -105,7 +119,7 @@ pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>
     }
     if !is_https {
         let answer = Answer {
-            body: Some("Redirecting to HTTPS"),
+            body: Some("Redirecting to HTTPS".into()),
             location: Some(https_location(request, table.policy.https_port)),
             ..answer(307)
         };
@@ -114,13 +128,22 @@ pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>
     let (Some((app, ip, active)), Some(record)) = (admitted, record) else {
         return Plan::Answer(answer(404), None);
     };
+    let mut service = None;
     if is_reserved(path) {
-        return instead(answer(404), Some(record), Handler::Tako, Outcome::NotFound);
+        let services = table.services.as_ref();
+        let Some(services) = services.filter(|services| services.serves(path)) else {
+            return instead(answer(404), Some(record), Handler::Tako, Outcome::NotFound);
+        };
+        service = Some(services.endpoint.clone());
+        record.handled_by(service_handler(path));
+    } else {
+        record.proxied();
     }
-    let id = write_head(request, id.as_str(), ip, &mut head);
-    record.proxied();
+    let told_app = service.is_some().then_some(&*app.name);
+    let id = write_head(request, id.as_str(), ip, told_app, &mut head);
     Plan::Forward(Box::new(Forward {
         app: app.clone(),
+        service,
         head,
         id,
         body: request.body,
@@ -148,6 +171,16 @@ fn is_reserved(path: &str) -> bool {
         return false;
     };
     (rest.is_empty() || rest.starts_with('/')) && !rest.starts_with("/storages/")
+}
+
+fn service_handler(path: &str) -> Handler {
+    if path == "/_tako/image" {
+        Handler::Image
+    } else if path.starts_with("/_tako/channels/") {
+        Handler::Channel
+    } else {
+        Handler::Tako
+    }
 }
 
 fn https_location(request: &Request, port: u16) -> String {
@@ -202,11 +235,13 @@ fn new_id() -> [u8; 16] {
     })
 }
 
-/// Writes the head for the instance; gives where in it the request's id is.
+/// Writes the head for the instance; gives where in it the request's id is. tako-server is told whose request it is, an
+/// app knows.
 fn write_head(
     request: &Request,
     id: &str,
     ip: std::net::IpAddr,
+    told_app: Option<&str>,
     head: &mut Vec<u8>,
 ) -> Range<usize> {
     use std::io::Write;
@@ -224,6 +259,9 @@ fn write_head(
     let _ = write!(head, "x-forwarded-for: {ip}\r\n");
     // A request that is forwarded came by HTTPS; one that did not was redirected.
     head.extend_from_slice(b"x-forwarded-proto: https\r\n");
+    if let Some(app) = told_app {
+        push_field(head, "x-tako-app", app.as_bytes());
+    }
     match request.body {
         Body::None => {
             // An instance may be told apart an empty body from none, as the client did.
@@ -288,6 +326,7 @@ mod tests {
             &request,
             RequestId::of(&request).as_str(),
             "9.9.9.9".parse().unwrap(),
+            None,
             &mut head,
         );
         let head = String::from_utf8(head).unwrap();
@@ -300,7 +339,7 @@ mod tests {
         let (head, id) = head_of(
             "GET /x?y HTTP/1.1\r\nHost: A.test:8443\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: 5\r\n\
              X-Hop: 1\r\nForwarded: for=1.1.1.1\r\nX-Forwarded-For: 1.1.1.1\r\nX_Forwarded_For: 1.1.1.1\r\n\
-             X-Tako-Internal-Token: secret\r\nProxy-Connection: close\r\nTE: trailers, gzip\r\nCookie: a=b\r\n\
+             X-Tako-Internal-Token: secret\r\nX-Tako-App: other\r\nX_Tako_App: other\r\nProxy-Connection: close\r\nTE: trailers, gzip\r\nCookie: a=b\r\n\
              X-Request-ID: given-id\r\n\r\n",
         );
         assert_eq!(id, "given-id");

@@ -71,8 +71,9 @@ impl Pool {
 
     /// Closes connections to endpoints that are not chosen by this table.
     pub fn keep_only(&self, table: &Table) {
+        let services = table.services.iter().map(|services| &services.endpoint);
         let active = table.apps.values().flat_map(|app| app.active.iter());
-        let ids: HashSet<u64> = active.map(|endpoint| endpoint.id).collect();
+        let ids: HashSet<u64> = active.chain(services).map(|endpoint| endpoint.id).collect();
         let mut by_endpoint = self.by_endpoint.borrow_mut();
         by_endpoint.retain(|id, _| ids.contains(id));
     }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::worker::Worker;
@@ -19,6 +19,8 @@ use crate::worker::buffers::Buffer;
 pub enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// To tako-server, on this host.
+    Unix(UnixStream),
 }
 
 pub struct Wire {
@@ -85,6 +87,7 @@ impl Wire {
         let polled = match &mut *self.stream.borrow_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, &mut room),
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, &mut room),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(context, &mut room),
         };
         let count = room.filled().len();
         buffer.filled(count);
@@ -144,6 +147,7 @@ impl Wire {
         poll_fn(|context| match &mut *self.stream.borrow_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(context),
         })
         .await
     }
@@ -167,12 +171,14 @@ impl Stream {
             return match self {
                 Self::Plain(stream) => Pin::new(stream).poll_write(context, only),
                 Self::Tls(stream) => Pin::new(stream).poll_write(context, only),
+                Self::Unix(stream) => Pin::new(stream).poll_write(context, only),
             };
         }
         let slices = pieces.map(IoSlice::new);
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, &slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, &slices),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, &slices),
         }
     }
 
@@ -180,6 +186,7 @@ impl Stream {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Field {
     XForwardedProto,
     XRequestId,
     InternalToken,
+    /// Begins with `x-tako-`: said between parts of ours only.
+    Tako,
     /// Differs from one of the above by `_` for `-`. Servers that put headers into environment variables cannot tell the
     /// two apart, so it would be believed as the real one.
     Lookalike,
@@ -27,8 +29,8 @@ pub enum Field {
 
 use Field::{
     Connection, ContentLength, Date, Expect, Forwarded, Host, Http2Settings, InternalToken,
-    KeepAlive, Lookalike, Other, ProxyConnection, Te, TransferEncoding, Upgrade, XForwardedFor,
-    XForwardedProto, XRequestId,
+    KeepAlive, Lookalike, Other, ProxyConnection, Tako, Te, TransferEncoding, Upgrade,
+    XForwardedFor, XForwardedProto, XRequestId,
 };
 
 #[must_use]
@@ -51,17 +53,29 @@ pub fn classify(name: &str) -> Field {
         17 if name.as_bytes()[0] | 0x20 == b'x' => (b"x-forwarded-proto", XForwardedProto),
         17 => (b"transfer-encoding", TransferEncoding),
         21 => (b"x-tako-internal-token", InternalToken),
-        _ => return Other,
+        _ => return other(name),
     };
     let mut lookalike = false;
     for (byte, wanted) in name.bytes().zip(known) {
         if byte == b'_' && *wanted == b'-' {
             lookalike = true;
         } else if byte.to_ascii_lowercase() != *wanted {
-            return Other;
+            return other(name);
         }
     }
     if lookalike { Lookalike } else { field }
+}
+
+fn other(name: &str) -> Field {
+    // The second byte tells it from most names.
+    let bytes = name.as_bytes();
+    if bytes.len() < 7 || !matches!(bytes[1], b'-' | b'_') {
+        return Other;
+    }
+    let is_ours = bytes.iter().zip(b"x-tako-").all(|(byte, wanted)| {
+        byte.to_ascii_lowercase() == *wanted || (*byte == b'_' && *wanted == b'-')
+    });
+    if is_ours { Tako } else { Other }
 }
 
 /// The comma-separated tokens of a value, trimmed.
@@ -110,6 +124,12 @@ mod tests {
             ("content_length", Lookalike),
             ("x_forwarded_for", Lookalike),
             ("x-forwarded-fox", Other),
+            ("X-Tako-App", Tako),
+            ("x_tako_app", Tako),
+            ("x-tako-", Tako),
+            ("x-tako-internal-tokeN2", Tako),
+            ("x-takoyaki", Other),
+            ("x-tak", Other),
             ("cookie", Other),
             ("x", Other),
         ] {

@@ -1,6 +1,7 @@
 //! Counters of apps and endpoints. Each worker writes its own lane, on its own cache line; readers add the lanes up.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -19,20 +20,27 @@ struct Lane {
     finished_ms: AtomicU64,
 }
 
+/// Where an endpoint listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
 /// One instance at one address, for as long as any table or request knows it.
 pub struct EndpointState {
     /// Unique in this process; the key of the upstream pools.
     pub id: u64,
     pub app: Arc<str>,
     pub instance: Arc<str>,
-    pub addr: SocketAddr,
+    pub addr: Address,
     lanes: Box<[Lane]>,
     draining: AtomicBool,
     refused_until_ms: AtomicU64,
 }
 
 impl EndpointState {
-    pub fn new(app: Arc<str>, instance: &str, addr: SocketAddr, lanes: usize) -> Arc<Self> {
+    pub fn new(app: Arc<str>, instance: &str, addr: Address, lanes: usize) -> Arc<Self> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let born_ms = crate::worker::clock::now_ms();
         let lanes: Box<[Lane]> = (0..lanes.max(1)).map(|_| Lane::default()).collect();

@@ -8,16 +8,18 @@ mod endpoints;
 mod policy;
 mod ranges;
 mod router;
+mod services;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use disk::Disk;
-pub use endpoints::{EndpointState, InFlight};
+pub use endpoints::{Address, EndpointState, InFlight};
 pub use policy::Policy;
 pub use ranges::Ranges;
 pub use router::{Router, normal_host};
+pub use services::Services;
 
 use crate::control::messages::{self, EndpointPhase, SourceIp};
 use crate::record::AccessLog;
@@ -65,6 +67,9 @@ pub struct Table {
     pub policy: Policy,
     pub router: Router<Route>,
     pub apps: HashMap<Arc<str>, Arc<App>>,
+    pub services: Option<Services>,
+    /// What a certificate authority is answered, by its token.
+    pub challenges: HashMap<Box<str>, Arc<str>>,
 }
 
 impl Table {
@@ -88,11 +93,21 @@ impl Table {
             };
             router.add(&route.host, route.path.as_deref(), target)?;
         }
+        let services = wanted.policies.services.as_ref();
+        let services = services
+            .map(|wanted| Services::compile(wanted, before.services.as_ref(), lanes))
+            .transpose()?;
+        let challenges = wanted.challenges.iter().map(|challenge| {
+            let answer = challenge.key_authorization.as_str();
+            (challenge.token.as_str().into(), answer.into())
+        });
         Ok(Self {
             generation: wanted.generation,
             policy: Policy::compile(&wanted.policies)?,
             router,
             apps,
+            services,
+            challenges: challenges.collect(),
         })
     }
 }
@@ -112,8 +127,9 @@ fn compile_app(
                 wanted.app, endpoint.instance, endpoint.addr
             )
         })?;
+        let addr = Address::Tcp(addr);
         let state = old
-            .and_then(|app| find_state(app, &endpoint.instance, addr))
+            .and_then(|app| find_state(app, &endpoint.instance, &addr))
             .unwrap_or_else(|| EndpointState::new(name.clone(), &endpoint.instance, addr, lanes));
         state.set_draining(endpoint.state == EndpointPhase::Draining);
         match endpoint.state {
@@ -146,11 +162,11 @@ fn access_log(
     Some(same.map_or_else(|| AccessLog::new(app.clone(), path), Arc::clone))
 }
 
-fn find_state(app: &App, instance: &str, addr: SocketAddr) -> Option<Arc<EndpointState>> {
+fn find_state(app: &App, instance: &str, addr: &Address) -> Option<Arc<EndpointState>> {
     app.active
         .iter()
         .chain(app.draining.iter())
-        .find(|state| &*state.instance == instance && state.addr == addr)
+        .find(|state| &*state.instance == instance && state.addr == *addr)
         .cloned()
 }
 

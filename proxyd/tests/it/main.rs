@@ -17,6 +17,7 @@ mod metrics;
 mod never_stops;
 mod proxy_protocol;
 mod records;
+mod services;
 mod source_ip;
 mod spool;
 mod support;

@@ -1,7 +1,8 @@
 //! An instance: a server that reads requests properly and answers what the test says.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,8 +22,13 @@ impl Request {
     }
 }
 
+/// What a connection is, over TCP or a Unix socket.
+pub trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
+
 pub struct Connection {
-    pub stream: BufReader<TcpStream>,
+    pub stream: BufReader<Box<dyn Stream>>,
 }
 
 impl Connection {
@@ -81,20 +87,30 @@ impl Upstream {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 connections.fetch_add(1, Ordering::SeqCst);
-                let (answer, requests) = (answer.clone(), requests.clone());
-                std::thread::spawn(move || {
-                    let stream = stream.unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    let mut connection = Connection {
-                        stream: BufReader::new(stream),
-                    };
-                    while let Ok(head) = read_head(&mut connection) {
-                        requests.fetch_add(1, Ordering::SeqCst);
-                        if !matches!(answer(head, &mut connection), Ok(Then::Stay)) {
-                            return;
-                        }
-                    }
-                });
+                let stream = stream.unwrap();
+                stream.set_nodelay(true).unwrap();
+                serve(Box::new(stream), answer.clone(), requests.clone());
+            }
+        });
+        upstream
+    }
+
+    /// As [`Self::start_by_head`], on a Unix socket; it has no address.
+    pub fn on_unix(
+        listener: UnixListener,
+        answer: impl Fn(String, &mut Connection) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        let upstream = Self {
+            addr: SocketAddr::from(([0, 0, 0, 0], 0)),
+            connections: Arc::default(),
+            requests: Arc::default(),
+        };
+        let (connections, requests) = (upstream.connections.clone(), upstream.requests.clone());
+        let answer = Arc::new(answer);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                connections.fetch_add(1, Ordering::SeqCst);
+                serve(Box::new(stream.unwrap()), answer.clone(), requests.clone());
             }
         });
         upstream
@@ -141,6 +157,24 @@ impl Upstream {
     pub fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
+}
+
+fn serve(
+    stream: Box<dyn Stream>,
+    answer: Arc<impl Fn(String, &mut Connection) -> io::Result<Then> + Send + Sync + 'static>,
+    requests: Arc<AtomicUsize>,
+) {
+    std::thread::spawn(move || {
+        let mut connection = Connection {
+            stream: BufReader::new(stream),
+        };
+        while let Ok(head) = read_head(&mut connection) {
+            requests.fetch_add(1, Ordering::SeqCst);
+            if !matches!(answer(head, &mut connection), Ok(Then::Stay)) {
+                return;
+            }
+        }
+    });
 }
 
 fn read_head(connection: &mut Connection) -> io::Result<String> {
