@@ -203,7 +203,7 @@ fn new_id() -> [u8; 16] {
 }
 
 /// Writes the head for the instance; gives where in it the request's id is.
-fn write_head(
+pub fn write_head(
     request: &Request,
     id: &str,
     ip: std::net::IpAddr,
