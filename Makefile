@@ -10,7 +10,7 @@ export DATA_DIR HTTP_PORT HTTPS_PORT API_PORT METRICS_PORT
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo stop test check lint test-rust test-sdks test-python e2e bench bench-proxy setup clean
+.PHONY: help demo stop test check lint test-rust test-sdks test-python e2e bench bench-proxy fuzz setup clean
 
 help:
 	@echo "make demo    build everything, start a server with its data in $(DATA_DIR), run the examples"
@@ -19,6 +19,7 @@ help:
 	@echo "make e2e     kill things under load, on real servers"
 	@echo "make bench   measure, and write docs/benchmarks.md"
 	@echo "make bench-proxy   measure tako-proxyd beside nginx, HAProxy and Caddy"
+	@echo "make fuzz    look for bytes that break tako-proxyd, FUZZ_SECONDS for each target"
 	@echo "make clean   remove what was built, and the demo's data"
 
 demo:
@@ -61,6 +62,15 @@ bench: setup
 # About 20 minutes; `.venv/bin/python -m bench.proxy --quick` takes 2 and writes nothing.
 bench-proxy: setup
 	$(PYTHON) -m bench.proxy
+
+# What is found is kept in proxyd/fuzz/artifacts; RUSTC_BOOTSTRAP because cargo fuzz asks the compiler for instrumentation.
+FUZZ_SECONDS ?= 60
+fuzz:
+	command -v cargo-fuzz >/dev/null || cargo install --quiet --locked cargo-fuzz
+	cd proxyd && for target in $$(cargo fuzz list); do \
+		RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -dict=fuzz/request.dict \
+			|| exit 1; \
+	done
 
 clean: stop
 	rm -rf .venv $(DATA_DIR) build dist *.egg-info proxyd/target

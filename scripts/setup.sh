@@ -11,7 +11,7 @@ stamp=".venv/.installed${extra:+-$extra}"
 # editable, so they are always current.
 fingerprint() {
     {
-        find proxyd -path proxyd/target -prune -o -type f -print
+        find proxyd \( -path proxyd/target -o -path proxyd/fuzz \) -prune -o -type f -print
         find pyproject.toml sdks/python/pyproject.toml scripts/setup.sh
     } 2>/dev/null | LC_ALL=C sort | xargs -r sha256sum | sha256sum
 }

@@ -23,3 +23,5 @@ mod waiting;
 pub(crate) mod wire;
 
 pub use client::serve;
+/// For the fuzz targets, which hold what is sent to an instance to another parser.
+pub use plan::write_head as upstream_head;

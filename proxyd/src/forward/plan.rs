@@ -251,7 +251,7 @@ fn new_id() -> [u8; 16] {
 
 /// Writes the head for the instance; gives where in it the request's id is. tako-server is told whose request it is, an
 /// app knows.
-fn write_head(
+pub fn write_head(
     request: &Request,
     id: &str,
     ip: std::net::IpAddr,

@@ -222,8 +222,11 @@ fn locate<'b>(
     } else {
         absolute_form(target)?
     };
-    if target.contains('#') {
-        return refuse(400, "a fragment in the target");
+    if target.contains('#') || !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return refuse(
+            400,
+            "a fragment, or what is to be percent-encoded, in the target",
+        );
     }
     let host = normal_host(authority);
     if host.is_none() && (is_http11 || !authority.is_empty()) {
@@ -324,6 +327,8 @@ mod tests {
             ("GET http:///x HTTP/1.1", 400),
             ("GET http://u@a.test/ HTTP/1.1", 400),
             ("GET /#part HTTP/1.1", 400),
+            ("GET /caf\u{e9} HTTP/1.1", 400),
+            ("GET /\x7f HTTP/1.1", 400),
             ("CONNECT a.test:443 HTTP/1.1", 405),
             ("G\x01T / HTTP/1.1", 400),
         ] {

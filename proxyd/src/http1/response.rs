@@ -59,6 +59,9 @@ pub fn parse<'b>(
     let (Some(status), Some(version)) = (raw.code, raw.version) else {
         return Err(Unusable("malformed response head"));
     };
+    if status < 100 {
+        return Err(Unusable("a status below 100"));
+    }
     let headers: &'b [httparse::Header<'b>] = raw.headers;
     let seen = inspect(headers)?;
     let is_http11 = version == 1;
@@ -193,6 +196,12 @@ mod tests {
         ] {
             assert!(body(&format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n"), false).is_err());
         }
+    }
+
+    #[test]
+    fn a_status_is_at_least_100() {
+        assert!(body("HTTP/1.1 020 Odd\r\n\r\n", false).is_err());
+        assert!(body("HTTP/1.1 000 \r\nContent-Length: 0\r\n\r\n", false).is_err());
     }
 
     proptest! {
