@@ -20,6 +20,10 @@ class Member:
     connection: Connection | None = None
     hello: Hello | None = None
     is_welcomed: bool = False
+    # It accepts nothing any more, or is about to be told so, and ends with its last connection.
+    is_finishing: bool = False
+    # How long it may finish was said.
+    has_deadline: bool = False
     delivery: Delivery = field(default_factory=Delivery)
     drained: set[InstanceKey] = field(default_factory=set)
     stats: Stats | None = None
@@ -29,6 +33,18 @@ class Member:
     @property
     def is_connected(self) -> bool:
         return self.connection is not None and self.connection.is_open
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySeen:
+    """What is seen of the data plane; `fault` says for a person why it is not well, or is empty."""
+
+    pid: int | None
+    version: str | None
+    generation: int
+    is_connected: bool
+    restarts: int
+    fault: str
 
 
 def draining_in(content: TableContent) -> set[InstanceKey]:

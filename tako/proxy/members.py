@@ -1,7 +1,7 @@
 """What the proxies are told and what they say: the wanted table down, and up what the handlers are for.
 
-Usually one proxy is connected. While it is being replaced there are two; both are told the table, and an instance is
-drained when neither has a request in flight to it.
+Usually one proxy is connected. One that was replaced stays as long as it has a connection; all are told the table, and
+an instance is drained when none of them has a request in flight to it.
 """
 
 import asyncio
@@ -65,6 +65,10 @@ class Members:
     def find(self, pid: int) -> Member | None:
         return self._by_pid.get(pid)
 
+    def finishing(self) -> list[Member]:
+        """Those that were replaced and still have connections, the oldest first."""
+        return [member for member in self._by_pid.values() if member.is_finishing]
+
     def add(self, process: ProxyProcess) -> Member:
         member = self._by_pid[process.pid] = Member(process)
         return member
@@ -113,7 +117,7 @@ class Members:
         """Answer a proxy's hello, with the sockets when it has none, and bring it to the wanted table."""
         if member.is_welcomed or member.connection is None or member.hello is None:
             return
-        if member.hello.listeners:
+        if member.hello.listeners or member.is_finishing:
             member.connection.send(Welcome())
         else:
             member.connection.send(Welcome(listeners=listeners.names), listeners.descriptors)

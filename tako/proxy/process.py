@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import shutil
 import signal
@@ -12,11 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tako.adapters.files import replace_file
-from tako.adapters.processes import process_stat, spawn
+from tako.adapters.processes import spawn
 from tako.model.errors import Refused, TakoError
-
-log = logging.getLogger(__name__)
 
 MAX_LOG_BYTES = 10 * 1024 * 1024
 HOW_TO_BUILD = "It comes with the package: run `pip install` of tako again, or `cargo build --release` in proxyd/."
@@ -42,15 +38,16 @@ class ProxyPaths:
 
     @property
     def record(self) -> Path:
-        """Pid and start time of the proxy that serves, for the tako-server that comes after us."""
+        """Pids and start times of the proxies that run, for the tako-server that comes after us."""
         return self.directory / "proxyd.json"
 
 
 class ProxyProcess:
     """One running tako-proxyd, our child or not, held by its pidfd so that a reused pid is never hit."""
 
-    def __init__(self, pid: int, pidfd: int, *, is_child: bool) -> None:
+    def __init__(self, pid: int, pidfd: int, build: tuple[int, ...], *, is_child: bool) -> None:
         self.pid = pid
+        self.build = build  # of the file it was started from; empty: not known
         self.has_exited = False
         self.exit_code: int | None = None  # negative: the signal; None: not our child, or still running
         self._is_child = is_child
@@ -66,19 +63,21 @@ class ProxyProcess:
             output = _open_log(paths.log)
         except OSError as error:
             raise Refused(f"the proxy's log {paths.log} cannot be opened: {error.strerror}") from error
+        # Before the start: a file that is exchanged meanwhile costs a replacement too many, and never one too few.
+        build = build_of(binary)
         try:
             pid = spawn(tuple(argv), os.environ, {1: output, 2: output})
         except TakoError as error:
             raise Refused(f"tako-proxyd cannot be started: {error}. {HOW_TO_BUILD}") from error
         finally:
             os.close(output)
-        return cls(pid, os.pidfd_open(pid), is_child=True)
+        return cls(pid, os.pidfd_open(pid), build, is_child=True)
 
     @classmethod
-    def adopt(cls, pid: int) -> "ProxyProcess | None":
+    def adopt(cls, pid: int, build: tuple[int, ...] = ()) -> "ProxyProcess | None":
         """Take over a process that an earlier tako-server started; None when it is gone."""
         try:
-            return cls(pid, os.pidfd_open(pid), is_child=False)
+            return cls(pid, os.pidfd_open(pid), build, is_child=False)
         except OSError:
             return None
 
@@ -108,14 +107,6 @@ class ProxyProcess:
         self._on_exit()
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """The proxy that a tako-server left running."""
-
-    pid: int
-    build: tuple[int, ...]
-
-
 def build_of(binary: Path) -> tuple[int, ...]:
     """Return what differs between two builds at one path; empty when there is none."""
     try:
@@ -134,26 +125,6 @@ def find_binary() -> Path:
     return Path(found)
 
 
-def write_record(paths: ProxyPaths, pid: int, binary: Path) -> None:
-    """Remember which process serves."""
-    record = {"pid": pid, "start_ticks": start_ticks(pid), "build": build_of(binary)}
-    replace_file(paths.record, json.dumps(record).encode())
-
-
-def find_recorded(paths: ProxyPaths) -> Recorded | None:
-    """Return the proxy that the last tako-server left, if it still runs."""
-    try:
-        record = json.loads(paths.record.read_text())
-        found = Recorded(int(record["pid"]), tuple(record["build"]))
-        ticks = record["start_ticks"]
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        log.warning("the record of the running proxy %s is unreadable: %r", paths.record, error)
-        return None
-    return found if ticks is not None and start_ticks(found.pid) == ticks else None
-
-
 def generation_on_disk(paths: ProxyPaths) -> int:
     """Return the generation of the table that a proxy would start from; 0 when there is none to be read."""
     try:
@@ -161,12 +132,6 @@ def generation_on_disk(paths: ProxyPaths) -> int:
     except (OSError, ValueError, KeyError, TypeError):
         # The proxy says its own when it connects, and we go on from there.
         return 0
-
-
-def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot, or None when there is none that runs."""
-    stat = process_stat(pid)
-    return None if stat is None or stat.dead else stat.start_ticks
 
 
 def _open_log(path: Path) -> int:

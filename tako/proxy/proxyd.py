@@ -8,30 +8,24 @@ All of it runs on one event loop; no method may be called from another thread.
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from tako.model.control import Hello, Shutdown, StartFailed
 from tako.model.errors import Refused, TakoError
 from tako.proxy.control import Connection, ControlSocket
+from tako.proxy.finishing import EXIT_GRACE_SECONDS, LAST_DRAIN_SECONDS, Finishing
 from tako.proxy.listeners import Listeners, Ports, open_listeners
 from tako.proxy.measured import Measured
-from tako.proxy.member import Member
+from tako.proxy.member import Member, ProxySeen
 from tako.proxy.members import Handlers, Members
-from tako.proxy.process import (
-    ProxyPaths,
-    ProxyProcess,
-    build_of,
-    find_recorded,
-    generation_on_disk,
-    write_record,
-)
+from tako.proxy.process import ProxyPaths, ProxyProcess, build_of, generation_on_disk
+from tako.proxy.record import find_recorded, write_record
+from tako.proxy.restarts import MAX_RESTART_DELAY_SECONDS, Restarts, Timers
 from tako.proxy.table import TableContent
 
-__all__ = ["Handlers", "Proxy", "ProxySeen", "restart_delay"]
+__all__ = ["Handlers", "Proxy", "ProxySeen"]
 
 log = logging.getLogger(__name__)
 
@@ -40,25 +34,6 @@ ADOPT_TIMEOUT_SECONDS = 5.0
 # How long a port that is taken may turn out to be held by a proxy of ours whose record was lost.
 ORPHAN_TIMEOUT_SECONDS = 2.0
 CONNECT_TIMEOUT_SECONDS = 10.0
-RECONNECT_TIMEOUT_SECONDS = 30.0
-# A proxy that lived this long did not fail at its start: the next one is started without delay.
-STEADY_SECONDS = 1.0
-MAX_RESTART_DELAY_SECONDS = 5.0
-# What a proxy needs beyond its drain time before it is taken for hung.
-EXIT_GRACE_SECONDS = 5.0
-STRANGER_DRAIN_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class ProxySeen:
-    """What is seen of the data plane; `fault` says for a person why it is not well, or is empty."""
-
-    pid: int | None
-    version: str | None
-    generation: int
-    is_connected: bool
-    restarts: int
-    fault: str
 
 
 class Proxy:
@@ -82,12 +57,12 @@ class Proxy:
         self._listeners: Listeners | None = None
         self._serving: Member | None = None
         self._candidate: Member | None = None
-        self._restarts = 0
-        self._quick_failures = 0
-        self._spawned_at = 0.0
+        self._replacing = asyncio.Lock()
+        self._restarts = Restarts()
         self._fault = ""
         self._is_closing = False
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._timers = Timers()
+        self._finishing = Finishing(self._members, self._timers)
 
     # --- life -------------------------------------------------------------------------------------------------
 
@@ -97,36 +72,32 @@ class Proxy:
         self._members.last_generation = generation_on_disk(self.paths)
         self._control.open()
         try:
-            build = await self._adopt_recorded()
+            await self._adopt_recorded()
             await self._have_listeners()
             if self._serving is None:
                 self._serving = self._spawn(self._binary)
                 self._record()
-            elif build != build_of(self._binary) or not self._have().serve(self._ports):
+            elif self._serving.process.build != build_of(self._binary) or not self._have().serve(self._ports):
                 await self._bring_up_to_date()
         except BaseException:
             self.detach()
             raise
 
-    async def replace(self, binary: Path | None = None, drain_seconds: float = 30.0) -> None:
-        """Put a new proxy beside the running one, then let that finish. `Refused` when the new one does not come up."""
-        binary = binary or self._binary
-        candidate = self._candidate = self._spawn(binary)
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                await self._members.until(lambda: candidate.process.has_exited or self._has_come_up(candidate))
-        except TimeoutError:
-            candidate.process.kill()
-        finally:
-            self._candidate = None
-        if candidate.process.has_exited or not self._has_come_up(candidate):
-            if self._serving is None:
-                self._restart()
-            raise Refused(f"the new tako-proxyd did not come up, the old one goes on serving; see {self.paths.log}")
-        old, self._serving, self._binary = self._serving, candidate, binary
-        self._record()
-        if old is not None:
-            self._dismiss(old, drain_seconds)
+    async def replace(self, binary: Path | None = None, drain_seconds: float | None = None) -> None:
+        """Put a new proxy beside the running one, then let that finish. `Refused` when the new one does not come up.
+
+        The old one stays as long as it has a connection, or for `drain_seconds` at most. One replacement at a time.
+        """
+        async with self._replacing:
+            binary = binary or self._binary
+            old, self._serving = await self._successor(binary)
+            self._binary = binary
+            if old is not None:
+                old.is_finishing = True
+            # Before the old one is told: a server that takes over in between finds both, and tells it.
+            self._record()
+            if old is not None:
+                self._finishing.dismiss(old, drain_seconds)
 
     async def stop(self, drain_seconds: float = 30.0) -> None:
         """End serving: finish what is in flight, then close the ports."""
@@ -151,8 +122,7 @@ class Proxy:
         """Go, and leave the proxy serving for the next tako-server."""
         self._is_closing = True
         self._control.close()
-        for timer in self._timers:
-            timer.cancel()
+        self._timers.cancel()
         self._members.release()
         if self._listeners is not None:
             self._listeners.close()
@@ -200,7 +170,7 @@ class Proxy:
             version=serving.hello.version if serving and serving.hello else None,
             generation=self._confirmed(),
             is_connected=serving is not None and serving.is_connected,
-            restarts=self._restarts,
+            restarts=self._restarts.count,
             fault=self._fault or self._table_fault(),
         )
 
@@ -210,12 +180,17 @@ class Proxy:
 
     # --- starting, adopting, ending a process ------------------------------------------------------------------
 
-    async def _adopt_recorded(self) -> tuple[int, ...] | None:
-        """Wait for the proxy that was left running; returns the build it was started from."""
+    async def _adopt_recorded(self) -> None:
+        """Wait for the proxy that was left running; those that finish beside it come when they come."""
         recorded = find_recorded(self.paths)
-        process = ProxyProcess.adopt(recorded.pid) if recorded else None
-        if recorded is None or process is None:
-            return None
+        for pid in recorded.finishing:
+            if finishing := ProxyProcess.adopt(pid):
+                member = self._enlist(finishing)
+                member.is_finishing = True
+                self._finishing.expect(member)
+        process = ProxyProcess.adopt(*recorded.serving) if recorded.serving else None
+        if process is None:
+            return
         member = self._serving = self._enlist(process)
         try:
             async with asyncio.timeout(ADOPT_TIMEOUT_SECONDS):
@@ -224,7 +199,6 @@ class Proxy:
             log.warning("proxy %d runs and does not answer; it is replaced", process.pid)
             process.kill()
             await self._members.until(lambda: process.has_exited)
-        return recorded.build
 
     async def _have_listeners(self) -> None:
         if self._listeners is None:
@@ -259,11 +233,38 @@ class Proxy:
         else:
             held.close(keep=self._listeners)
 
+    async def _successor(self, binary: Path) -> tuple[Member | None, Member]:
+        """Return the proxy that serves until now, and one that has begun to."""
+        candidate = self._candidate = self._spawn(binary)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+                await self._members.until(lambda: self._is_decided(candidate))
+        except TimeoutError:
+            pass
+        except BaseException:
+            self._give_up(candidate)
+            raise
+        finally:
+            self._candidate = None
+        if not self._has_come_up(candidate):
+            self._give_up(candidate)
+            if self._serving is None:
+                self._restart()
+            raise Refused(f"the new tako-proxyd did not come up, the old one goes on serving; see {self.paths.log}")
+        return self._serving, candidate
+
+    def _give_up(self, candidate: Member) -> None:
+        # One that was given the sockets may have connections by now, also when it cannot use the table.
+        if candidate.is_connected and candidate.is_welcomed:
+            self._finishing.dismiss(candidate, LAST_DRAIN_SECONDS)
+        else:
+            candidate.process.kill()
+
     def _spawn(self, binary: Path) -> Member:
         self._control.restore()
         member = self._enlist(ProxyProcess.spawn(binary, self.paths, self._have().workers))
-        self._spawned_at = time.monotonic()
-        self._later(CONNECT_TIMEOUT_SECONDS, lambda: self._kill_if_silent(member))
+        self._restarts.spawned()
+        self._timers.after(CONNECT_TIMEOUT_SECONDS, lambda: self._kill_if_silent(member))
         return member
 
     def _enlist(self, process: ProxyProcess) -> Member:
@@ -290,36 +291,32 @@ class Proxy:
         # Without listeners `start` is still at work, and a candidate is about to take over.
         if self._is_closing or self._listeners is None or self._candidate is not None:
             return
-        lived_seconds = time.monotonic() - self._spawned_at
-        self._quick_failures = 0 if lived_seconds > STEADY_SECONDS else self._quick_failures + 1
-        if self._quick_failures > 1:
-            self._fault = f"tako-proxyd ended right after its start, {self._quick_failures} times; see {self.paths.log}"
-            self._later(restart_delay(self._quick_failures), self._start_again)
+        delay_seconds = self._restarts.ended()
+        if delay_seconds:
+            failures = self._restarts.quick_failures
+            self._fault = f"tako-proxyd ended right after its start, {failures} times; see {self.paths.log}"
+            self._timers.after(delay_seconds, self._start_again)
         else:
             self._start_again()
 
     def _start_again(self) -> None:
         if self._is_closing or self._serving is not None:
             return
-        self._restarts += 1
+        self._restarts.count += 1
         try:
             self._serving = self._spawn(self._binary)
         except Refused as refusal:
             log.error("%s", refusal)
             self._fault = str(refusal)
-            self._later(MAX_RESTART_DELAY_SECONDS, self._start_again)
+            self._timers.after(MAX_RESTART_DELAY_SECONDS, self._start_again)
         else:
             self._record()
-
-    def _dismiss(self, member: Member, drain_seconds: float) -> None:
-        self._members.tell(member, Shutdown(drain_ms=int(drain_seconds * 1000)))
-        self._later(drain_seconds + EXIT_GRACE_SECONDS, member.process.kill)
 
     def _record(self) -> None:
         if self._serving is None:
             return
         try:
-            write_record(self.paths, self._serving.process.pid, self._binary)
+            write_record(self.paths, self._serving.process, [one.process for one in self._members.finishing()])
         except TakoError as error:
             # A full disk must not keep the proxy from serving; without a record it is found by its port.
             log.warning("the running proxy is not recorded: %s", error)
@@ -333,7 +330,6 @@ class Proxy:
     def _greet(self, connection: Connection, hello: Hello) -> None:
         descriptors = connection.take_descriptors()
         member = self._members.find(connection.pid)
-        is_stranger = member is None
         if member is None:
             member = self._enlist_stranger(connection.pid, may_serve=bool(descriptors))
         if member is None or len(descriptors) != len(hello.listeners):
@@ -346,22 +342,26 @@ class Proxy:
         else:
             _close_all(descriptors)
         self._members.connect(member, connection, hello, on_lost=lambda: self._lost(member))
+        if hello.finishing:
+            self._finishes(member)
         if self._listeners is not None:
             self._members.welcome(member, self._listeners)
         if member is self._serving:
             self._fault = ""
-        if is_stranger and member is not self._serving:
-            self._dismiss(member, STRANGER_DRAIN_SECONDS)
+        if not hello.finishing and member not in (self._serving, self._candidate):
+            self._finishing.dismiss(member, None)
+
+    def _finishes(self, member: Member) -> None:
+        """A proxy says that it accepts nothing any more; it may have been told so by a signal."""
+        member.is_finishing = True
+        if member is self._serving:
+            log.warning("proxy %d was told by somebody else to end; another takes its place", member.process.pid)
+            self._serving = None
+            self._restart()
 
     def _lost(self, member: Member) -> None:
         self._members.notify()
-        self._later(RECONNECT_TIMEOUT_SECONDS, lambda: self._kill_if_lost(member))
-
-    def _kill_if_lost(self, member: Member) -> None:
-        # It serves a table that nobody can change any more; a new one is better than that.
-        if not member.is_connected and not member.process.has_exited:
-            log.error("proxy %d did not come back in %g s", member.process.pid, RECONNECT_TIMEOUT_SECONDS)
-            member.process.kill()
+        self._finishing.expect(member)
 
     def _enlist_stranger(self, pid: int, *, may_serve: bool) -> Member | None:
         """A proxy that nobody recorded: it serves when nothing else does and it holds the ports, else it finishes."""
@@ -376,8 +376,13 @@ class Proxy:
 
     # --- waiting ------------------------------------------------------------------------------------------------
 
+    def _is_decided(self, candidate: Member) -> bool:
+        refuses = candidate.delivery.refused is not None
+        return candidate.process.has_exited or refuses or self._has_come_up(candidate)
+
     def _has_come_up(self, member: Member) -> bool:
-        return member.is_welcomed and (self._members.wanted is None or member.delivery.confirmed > 0)
+        is_there = member.is_connected and member.is_welcomed and not member.process.has_exited
+        return is_there and (self._members.wanted is None or member.delivery.confirmed > 0)
 
     def _confirmed(self) -> int:
         return self._serving.delivery.confirmed if self._serving is not None and self._serving.is_connected else 0
@@ -385,16 +390,6 @@ class Proxy:
     def _table_fault(self) -> str:
         refused = self._serving.delivery.refused if self._serving is not None else None
         return refused[1] if refused is not None else ""
-
-    def _later(self, delay_seconds: float, act: Callable[[], None]) -> None:
-        loop = asyncio.get_running_loop()
-        self._timers = {timer for timer in self._timers if not timer.cancelled() and timer.when() > loop.time()}
-        self._timers.add(loop.call_later(delay_seconds, act))
-
-
-def restart_delay(quick_failures: int) -> float:
-    """Return how long to wait, in seconds, after so many proxies in a row that ended right after their start."""
-    return float(min(0.1 * 2 ** (quick_failures - 2), MAX_RESTART_DELAY_SECONDS)) if quick_failures > 1 else 0.0
 
 
 def _close_all(descriptors: Iterable[int]) -> None:

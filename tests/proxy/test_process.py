@@ -12,11 +12,9 @@ from tako.proxy.process import (
     ProxyProcess,
     build_of,
     find_binary,
-    find_recorded,
     generation_on_disk,
-    start_ticks,
-    write_record,
 )
+from tako.proxy.record import Recorded, find_recorded, start_ticks, write_record
 
 
 @pytest.fixture
@@ -40,25 +38,38 @@ async def test_the_end_of_a_process_is_seen_with_its_exit_code(paths: ProxyPaths
     assert process.has_exited
 
 
-def test_a_record_finds_the_process_that_it_is_of_and_no_other(paths: ProxyPaths) -> None:
-    binary = Path(sys.executable)
-    assert find_recorded(paths) is None
-    write_record(paths, os.getpid(), binary)
-    found = find_recorded(paths)
-    assert found is not None
-    assert (found.pid, found.build) == (os.getpid(), build_of(binary))
+async def test_a_record_finds_the_processes_that_it_is_of_and_no_other(paths: ProxyPaths) -> None:
+    assert find_recorded(paths) == Recorded()
+    ours = ProxyProcess.adopt(os.getpid(), build=(1, 2, 3))
+    older = ProxyProcess.adopt(os.getppid())
+    assert ours is not None
+    assert older is not None
+    write_record(paths, ours, [older])
+    assert find_recorded(paths) == Recorded((os.getpid(), (1, 2, 3)), (os.getppid(),))
     # The pid was given to a process that started at another time.
     paths.record.write_text(paths.record.read_text().replace(str(start_ticks(os.getpid())), "1"))
-    assert find_recorded(paths) is None
+    assert find_recorded(paths) == Recorded(None, (os.getppid(),))
 
 
 async def test_a_process_that_has_ended_is_not_found_by_its_record(paths: ProxyPaths) -> None:
     process = ProxyProcess.spawn(Path(shutil.which("sleep") or ""), paths, workers=1)
-    write_record(paths, process.pid, Path("/nowhere"))
+    write_record(paths, process, [process])
     process.kill()
     await exit_of(process)
-    assert find_recorded(paths) is None
+    assert find_recorded(paths) == Recorded()
     assert ProxyProcess.adopt(process.pid) is None
+
+
+async def test_a_process_is_of_the_build_that_was_there_when_it_started(paths: ProxyPaths, tmp_path: Path) -> None:
+    binary = tmp_path / "tako-proxyd"
+    shutil.copy2(shutil.which("true") or "", binary)
+    build = build_of(binary)
+    process = ProxyProcess.spawn(binary, paths, workers=1)
+    shutil.copy2(binary, tmp_path / "newer")
+    (tmp_path / "newer").replace(binary)
+    assert process.build == build
+    assert process.build != build_of(binary)
+    await exit_of(process)
 
 
 def test_another_file_at_the_same_path_is_another_build(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ import pytest
 from tako.model.control import Endpoint, Policies, TableApp
 from tako.model.errors import Refused
 from tako.model.names import DeploymentId
-from tako.proxy import proxyd
+from tako.proxy import finishing, proxyd
 from tako.proxy.listeners import Ports
-from tako.proxy.proxyd import Proxy, restart_delay
+from tako.proxy.proxyd import Proxy
+from tako.proxy.restarts import restart_delay
 from tako.proxy.table import Claim, TableContent, compile_table
 from tests.proxy.conftest import Said, StartProxy, Visitor, is_running, until
 
@@ -114,7 +115,7 @@ async def test_a_proxy_that_starts_again_is_told_the_table_under_a_later_generat
 
 SERVER = """
 import asyncio, pathlib, sys
-from tako.proxy import proxyd
+from tako.proxy import finishing, proxyd
 from tako.proxy.listeners import Ports
 from tako.proxy.proxyd import Proxy
 from tests.proxy.test_proxyd import active, content
@@ -335,7 +336,7 @@ async def test_a_hung_proxy_is_replaced_by_the_next_server(
 async def test_a_proxy_that_does_not_come_back_is_replaced(
     start_proxy: StartProxy, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proxyd, "RECONNECT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(finishing, "RECONNECT_TIMEOUT_SECONDS", 0.2)
     proxy = await start_proxy()
     await proxy.settled(proxy.push(content(active("a"))))
     old = proxy.seen.pid or 0

@@ -63,6 +63,14 @@ impl Link {
         self.pause = (self.pause * 2).min(LAST_RETRY);
     }
 
+    /// Says hello once more, because that says something else by now.
+    pub fn again(&mut self) {
+        self.flush();
+        if self.channel.take().is_some() {
+            self.retry_at = Some(Instant::now());
+        }
+    }
+
     pub fn say(&mut self, message: &Up) {
         if let Some(channel) = &mut self.channel
             && let Err(error) = channel.send(message)

@@ -129,7 +129,11 @@ impl Control {
                 Next::Save => self.save(&mut clock),
                 Next::Listen => self.listen_to_held(),
                 Next::Terminate if self.shutdown.is_some() => break,
-                Next::Terminate => self.begin_shutdown(Some(DRAIN)),
+                Next::Terminate => {
+                    self.begin_shutdown(Some(DRAIN));
+                    // Told by somebody else than tako-server, which has to put another in our place.
+                    link.again();
+                }
                 Next::Finishing => {
                     if self.continue_shutdown() {
                         self.save(&mut clock);

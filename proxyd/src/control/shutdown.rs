@@ -1,6 +1,6 @@
-//! Ending without losing a request: stop accepting, answer what comes on open connections with `Connection: close`,
-//! close the idle ones, and wait for the rest until the time is over, if there is such a time. A proxy that was replaced
-//! by another build has none: it stays as long as a WebSocket of its does.
+//! Ending without losing a request: stop accepting, answer what comes on open connections with `Connection: close`, and
+//! wait for the last to be closed or the time to be over, if there is such a time. A proxy that was replaced by another
+//! build has none: it stays as long as a WebSocket of its does.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use tokio::time::Instant;
 use super::{Control, DRAIN};
 
 /// Clients that are about to send their next request get to: it is answered, and told to be the connection's last.
-/// Closing at once would cross with it.
+/// Closing at once would cross with it. Without a deadline an idle connection is not closed at all before its ordinary
+/// time is over, because a close at any other moment may cross with a request.
 const IDLE_GRACE: Duration = Duration::from_secs(2);
 /// Longer than a restart of tako-server that makes its folders anew.
 const ABANDONED_SECONDS: u32 = 10;
@@ -20,7 +21,7 @@ const LOOK_LAST: Duration = Duration::from_millis(500);
 pub struct Shutdown {
     began: Instant,
     deadline: Option<Instant>,
-    close_idle_at: Instant,
+    close_idle_at: Option<Instant>,
     look_at: Instant,
 }
 
@@ -30,13 +31,21 @@ impl Shutdown {
         self.look_at
     }
 
+    fn begun(now: Instant) -> Self {
+        Self {
+            began: now,
+            deadline: None,
+            close_idle_at: None,
+            look_at: now,
+        }
+    }
+
     /// A time that was said stays, unless a nearer one is said.
-    fn end_by(&mut self, deadline: Option<Instant>) {
-        self.deadline = match (self.deadline, deadline) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        self.look_at = Instant::now();
+    fn end_within(&mut self, drain: Duration, now: Instant) {
+        let nearer = |one: Option<Instant>, other| Some(one.map_or(other, |one| one.min(other)));
+        self.deadline = nearer(self.deadline, now + drain);
+        self.close_idle_at = nearer(self.close_idle_at, now + IDLE_GRACE.min(drain / 2));
+        self.look_at = now;
     }
 }
 
@@ -48,21 +57,16 @@ impl Control {
             Some(drain) => log::info!("shutting down within {} ms", drain.as_millis()),
             None => log::info!("shutting down with the last connection"),
         }
-        let deadline = drain.map(|drain| now + drain);
-        if let Some(shutdown) = &mut self.shutdown {
-            return shutdown.end_by(deadline);
+        if self.shutdown.is_none() {
+            self.workers.finish();
+            // Sockets of ours must not take connections that nobody accepts; those of tako-server stay open there.
+            self.listeners.clear();
+            self.held_listeners = None;
         }
-        self.workers.finish();
-        // Sockets of ours must not take connections that nobody accepts; those of tako-server stay open there.
-        self.listeners.clear();
-        self.held_listeners = None;
-        let grace = drain.map_or(IDLE_GRACE, |drain| IDLE_GRACE.min(drain / 2));
-        self.shutdown = Some(Shutdown {
-            began: now,
-            deadline,
-            close_idle_at: now + grace,
-            look_at: now,
-        });
+        let shutdown = self.shutdown.get_or_insert_with(|| Shutdown::begun(now));
+        if let Some(drain) = drain {
+            shutdown.end_within(drain, now);
+        }
     }
 
     /// Ends the proxy when its folder was removed and nobody is there: nobody will know of it again, and it would hold its
@@ -88,7 +92,7 @@ impl Control {
         let now = Instant::now();
         let pause = ((now - shutdown.began) / 10).clamp(LOOK_FIRST, LOOK_LAST);
         shutdown.look_at = now + pause;
-        if now >= shutdown.close_idle_at {
+        if shutdown.close_idle_at.is_some_and(|at| now >= at) {
             self.workers.close_idle();
         }
         self.workers.have_ended() || shutdown.deadline.is_some_and(|deadline| now >= deadline)
