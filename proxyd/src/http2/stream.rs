@@ -179,7 +179,7 @@ impl Stream {
         Ok(())
     }
 
-    /// The trailers as lines of HTTP/1.1.
+    /// The trailers as lines of HTTP/1.1, with the empty one.
     async fn trailers(&self) -> Result<Vec<u8>, Fault> {
         let receiving = poll_fn(|context| self.body.borrow_mut().poll_trailers(context));
         let timers = &self.session.origin.worker.timers;
@@ -191,6 +191,7 @@ impl Stream {
         for (name, value) in fields.iter().flatten() {
             push_field(&mut lines, name.as_str(), value.as_bytes());
         }
+        lines.extend_from_slice(b"\r\n");
         chunked::check_trailers(&lines)?;
         Ok(lines)
     }
@@ -217,7 +218,7 @@ impl Downstream for Stream {
         self.upload_pieces(upstream, is_chunked).await?;
         if is_chunked {
             let trailers = self.trailers().await?;
-            let pieces = [b"0\r\n", &trailers[..], b"\r\n"];
+            let pieces = [b"0\r\n", &trailers[..], &[]];
             upload::write(&self.session.origin, upstream, pieces).await?;
         }
         Ok(())

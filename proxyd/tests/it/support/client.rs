@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -91,7 +92,23 @@ impl Client {
         trusted: &[CertificateDer<'static>],
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> io::Result<Self> {
-        Self::tls_over(tcp(addr)?, name, trusted, versions)
+        Self::try_protocols(addr, name, trusted, versions, &[])
+    }
+
+    pub fn http2(addr: SocketAddr, name: &str, trusted: &[CertificateDer<'static>]) -> Self {
+        let versions = rustls::DEFAULT_VERSIONS;
+        Self::try_protocols(addr, name, trusted, versions, &["h2"]).unwrap()
+    }
+
+    /// Offers protocols by ALPN.
+    pub fn try_protocols(
+        addr: SocketAddr,
+        name: &str,
+        trusted: &[CertificateDer<'static>],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        protocols: &[&str],
+    ) -> io::Result<Self> {
+        Self::tls_over(tcp(addr)?, name, trusted, versions, protocols)
     }
 
     /// As [`Self::tls`], with bytes in front that are not encrypted.
@@ -103,7 +120,7 @@ impl Client {
     ) -> io::Result<Self> {
         let mut stream = tcp(addr)?;
         stream.write_all(before)?;
-        Self::tls_over(stream, name, trusted, rustls::DEFAULT_VERSIONS)
+        Self::tls_over(stream, name, trusted, rustls::DEFAULT_VERSIONS, &[])
     }
 
     fn tls_over(
@@ -111,17 +128,20 @@ impl Client {
         name: &str,
         trusted: &[CertificateDer<'static>],
         versions: &[&'static rustls::SupportedProtocolVersion],
+        protocols: &[&str],
     ) -> io::Result<Self> {
         let mut roots = RootCertStore::empty();
         for certificate in trusted {
             roots.add(certificate.clone()).unwrap();
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
+        let mut config = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let protocols = protocols.iter().map(|name| name.as_bytes().to_vec());
+        config.alpn_protocols = protocols.collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut session =
             ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
@@ -208,9 +228,30 @@ impl Client {
     }
 
     pub fn read_exact(&mut self, count: usize) -> Vec<u8> {
+        self.try_read_exact(count).unwrap()
+    }
+
+    pub fn try_read_exact(&mut self, count: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes).unwrap();
-        bytes
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A proxy that takes nothing for so long fails what is sent.
+    pub fn set_write_limit(&self, limit: Duration) {
+        let stream = match self.stream.get_ref() {
+            Stream::Tls(stream) => &stream.sock,
+            Stream::Plain(stream) => stream,
+        };
+        stream.set_write_timeout(Some(limit)).unwrap();
+    }
+
+    /// What the proxy chose of what was offered by ALPN.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match self.stream.get_ref() {
+            Stream::Tls(stream) => stream.conn.alpn_protocol(),
+            Stream::Plain(_) => panic!("not TLS"),
+        }
     }
 
     /// Everything up to the end, whether it is a proper one or not.
