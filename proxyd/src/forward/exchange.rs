@@ -9,13 +9,12 @@ use super::answer::Answer;
 use super::downstream::Downstream;
 use super::fault::Fault;
 use super::file;
-use super::instance::{self, Held};
+use super::instance::{self, Held, Search};
 use super::plan::Forward;
 use super::relay::{self, Relayed};
 use super::upload;
 use crate::http1::Body;
 use crate::record::{self, Record};
-use crate::worker::clock::now_ms;
 
 /// Where an exchange is, as seen by both of its directions.
 #[derive(Default)]
@@ -76,10 +75,9 @@ async fn attempt_all<'w, D: Downstream>(
     forward: &Forward,
     progress: &Progress,
 ) -> Result<Attempted<'w>, Fault> {
-    let due_ms = now_ms() + forward.app.wait_timeout_ms;
-    let mut may_reuse = true;
+    let mut search = Search::new(forward.app.wait_timeout_ms);
     for attempt in 1.. {
-        let held = instance::hold(client, forward, may_reuse, due_ms).await?;
+        let held = instance::hold(client, forward, &mut search).await?;
         let is_reused = held.is_reused;
         match attempt_once(client, forward, progress, held).await {
             // Nothing came back, so the request may be sent again if that does no harm: on a new connection, because
@@ -90,7 +88,7 @@ async fn attempt_all<'w, D: Downstream>(
                     && forward.is_idempotent
                     && forward.body == Body::None =>
             {
-                may_reuse = false;
+                search.may_reuse = false;
             }
             outcome => return outcome,
         }

@@ -28,6 +28,8 @@ pub enum NoInstance {
     QueueFull,
     /// The app is gone, or nobody starts an instance of it.
     Unavailable,
+    /// The app has as many requests as it takes, and none of them ended in time.
+    Busy,
     StartFailed,
     StartTimeout,
     /// There are instances, and none takes a connection.
@@ -65,7 +67,7 @@ impl Fault {
 impl NoInstance {
     fn status(self) -> u16 {
         match self {
-            Self::QueueFull | Self::Unavailable => 503,
+            Self::QueueFull | Self::Busy | Self::Unavailable => 503,
             Self::StartFailed | Self::Unreachable => 502,
             Self::StartTimeout => 504,
         }
@@ -74,6 +76,7 @@ impl NoInstance {
     fn outcome(self) -> Outcome {
         match self {
             Self::QueueFull => Outcome::QueueFull,
+            Self::Busy => Outcome::QueueTimeout,
             Self::Unavailable => Outcome::Unavailable,
             Self::StartFailed => Outcome::ColdStartFailed,
             Self::StartTimeout => Outcome::ColdStartTimeout,

@@ -1,17 +1,19 @@
 //! Finding an instance for a request, and a connection to it.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::net::{TcpStream, UnixStream};
 
+use super::admission;
 use super::downstream::Downstream;
 use super::fault::{Fault, NoInstance};
 use super::origin::Origin;
 use super::plan::Forward;
 use super::waiting;
 use super::wire::{Stream, Wire};
-use crate::table::{Address, EndpointState, InFlight};
+use crate::table::{Address, App, EndpointState, InFlight, Permit};
 use crate::worker::clock::now_ms;
 use crate::worker::{Event, Worker};
 
@@ -27,6 +29,8 @@ pub struct Held<'w> {
     endpoint: Arc<EndpointState>,
     /// None once it was given back to the pool.
     wire: Option<Wire>,
+    /// Its share of what the app takes at once.
+    permit: Option<Rc<Permit>>,
     /// Used before: the instance may have closed it without our knowing yet.
     pub is_reused: bool,
 }
@@ -38,6 +42,7 @@ impl<'w> Held<'w> {
             in_flight: Some(InFlight::begin(endpoint, worker.lane)),
             endpoint: endpoint.clone(),
             wire: None,
+            permit: None,
             is_reused: false,
         }
     }
@@ -73,43 +78,62 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Gets a connection to an instance; waits while the app has none, until `due_ms`.
+/// What is known of a request's search for an instance, over all of its attempts.
+pub struct Search {
+    pub may_reuse: bool,
+    due_ms: u64,
+    /// Kept from one attempt to the next: who tries again does not queue again.
+    permit: Option<Rc<Permit>>,
+}
+
+impl Search {
+    #[must_use]
+    pub fn new(wait_ms: u64) -> Self {
+        Self {
+            may_reuse: true,
+            due_ms: now_ms() + wait_ms,
+            permit: None,
+        }
+    }
+}
+
+/// Gets a connection to an instance; waits while the app has none or takes no more requests, until the search is due.
 pub async fn hold<'w, D: Downstream>(
     client: &'w D,
     forward: &Forward,
-    may_reuse: bool,
-    due_ms: u64,
+    search: &mut Search,
 ) -> Result<Held<'w>, Fault> {
     let worker = &*client.origin().worker;
-    let mut app = forward.app.clone();
-    let mut place = waiting::Place::default();
-    let max_idle_ms = if forward.is_idempotent {
-        u64::MAX
-    } else {
-        FRESH_MS
+    let max_idle_ms = match (search.may_reuse, forward.is_idempotent) {
+        (true, true) => Some(u64::MAX),
+        (true, false) => Some(FRESH_MS),
+        (false, _) => None,
     };
     if let Some(endpoint) = &forward.service {
-        let max_idle_ms = may_reuse.then_some(max_idle_ms);
         return hold_service(client.origin(), endpoint, max_idle_ms).await;
     }
+    let mut app = forward.app.clone();
+    let mut place = waiting::Place::default();
     loop {
+        // Before one is chosen, so that those who wait take turns when they go on. While there is none to choose, a permit
+        // would be for nothing.
+        if app.max_connections > 0 && search.permit.is_none() && !app.active.is_empty() {
+            place = waiting::Place::default();
+            let permit = admission::admit(client, &app, search.due_ms).await?;
+            search.permit = permit.map(Rc::new);
+            app = current(worker, &app)?;
+        }
         let Some(endpoint) = app.choose(worker.lane, now_ms()) else {
             let since = Instant::now();
-            let waited = waiting::wait(client, &app, &mut place, due_ms).await;
+            let waited = waiting::wait(client, &app, &mut place, search.due_ms).await;
             forward.record.waited(since);
             waited?;
-            app = worker
-                .app(&app.name)
-                .ok_or(Fault::NoInstance(NoInstance::Unavailable))?;
+            app = current(worker, &app)?;
             continue;
         };
         let mut held = Held::begin(worker, endpoint);
-        if may_reuse && let Some(wire) = worker.upstreams.take(endpoint, max_idle_ms) {
-            held.is_reused = true;
-            forward.record.at_instance(&endpoint.instance);
-            return Ok(held.with(wire));
-        }
-        match connect(client.origin(), endpoint).await {
+        held.permit.clone_from(&search.permit);
+        match take_or_connect(client.origin(), endpoint, max_idle_ms, &mut held).await {
             Ok(wire) => {
                 forward.record.at_instance(&endpoint.instance);
                 return Ok(held.with(wire));
@@ -118,9 +142,29 @@ pub async fn hold<'w, D: Downstream>(
         }
         drop(held);
         // The table may have changed while connecting.
-        app = worker
-            .app(&app.name)
-            .ok_or(Fault::NoInstance(NoInstance::Unavailable))?;
+        app = current(worker, &app)?;
+    }
+}
+
+/// The app as it is in the current table.
+fn current(worker: &Worker, app: &App) -> Result<Arc<App>, Fault> {
+    let app = worker.app(&app.name);
+    app.ok_or(Fault::NoInstance(NoInstance::Unavailable))
+}
+
+/// A connection from the pool, used at most so long ago, or a new one.
+async fn take_or_connect(
+    origin: &Origin,
+    endpoint: &EndpointState,
+    max_idle_ms: Option<u64>,
+    held: &mut Held<'_>,
+) -> Result<Wire, String> {
+    let pool = &origin.worker.upstreams;
+    let idle = max_idle_ms.and_then(|max_idle_ms| pool.take(endpoint, max_idle_ms));
+    held.is_reused = idle.is_some();
+    match idle {
+        Some(wire) => Ok(wire),
+        None => connect(origin, endpoint).await,
     }
 }
 
@@ -130,14 +174,8 @@ async fn hold_service<'w>(
     endpoint: &Arc<EndpointState>,
     max_idle_ms: Option<u64>,
 ) -> Result<Held<'w>, Fault> {
-    let worker = &*origin.worker;
-    let mut held = Held::begin(worker, endpoint);
-    let idle = max_idle_ms.and_then(|max_idle_ms| worker.upstreams.take(endpoint, max_idle_ms));
-    if let Some(wire) = idle {
-        held.is_reused = true;
-        return Ok(held.with(wire));
-    }
-    match connect(origin, endpoint).await {
+    let mut held = Held::begin(&origin.worker, endpoint);
+    match take_or_connect(origin, endpoint, max_idle_ms, &mut held).await {
         Ok(wire) => Ok(held.with(wire)),
         Err(error) => {
             log::warn!("tako-server's services cannot be reached: {error}");

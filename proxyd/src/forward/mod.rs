@@ -5,6 +5,7 @@
 //! What is sent back goes through [`downstream`], which is the same for every protocol that clients speak.
 
 mod address;
+mod admission;
 pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod downstream;

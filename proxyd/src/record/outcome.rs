@@ -51,6 +51,8 @@ pub enum Outcome {
     ColdStartFailed,
     ColdStartTimeout,
     QueueFull,
+    /// The app took no more requests for too long.
+    QueueTimeout,
     /// The app has no instances, and none is being started.
     Unavailable,
     /// The instance refused, closed too early, or sent what is not HTTP.
@@ -77,6 +79,7 @@ impl Outcome {
             Self::ColdStartFailed => "cold_start_failed",
             Self::ColdStartTimeout => "cold_start_timeout",
             Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
             Self::Unavailable => "unavailable",
             Self::UpstreamError => "upstream_error",
             Self::UpstreamTimeout => "upstream_timeout",

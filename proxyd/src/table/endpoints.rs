@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use super::limit::Limit;
 use crate::record::Counters;
 
 /// How long an endpoint that refused a connection is passed over: longer than it takes to see an exit and send
@@ -139,6 +140,7 @@ impl Drop for InFlight {
 pub struct AppState {
     turns: Box<[Turn]>,
     pub waiting: AtomicU64,
+    pub limit: Arc<Limit>,
     pub counters: Counters,
 }
 
@@ -153,6 +155,7 @@ impl AppState {
         Self {
             turns: turns.collect(),
             waiting: AtomicU64::new(0),
+            limit: Arc::default(),
             counters: Counters::new(lanes),
         }
     }

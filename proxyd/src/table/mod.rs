@@ -5,6 +5,7 @@
 
 mod disk;
 mod endpoints;
+mod limit;
 mod policy;
 mod ranges;
 mod router;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 pub use disk::Disk;
 pub use endpoints::{Address, EndpointState, InFlight};
+pub use limit::Permit;
 pub use policy::Policy;
 pub use ranges::Ranges;
 pub use router::{Router, normal_host};
@@ -34,6 +36,8 @@ pub struct App {
     pub draining: Box<[Arc<EndpointState>]>,
     pub max_waiters: u64,
     pub wait_timeout_ms: u64,
+    /// Requests at its instances at once; 0 is no limit.
+    pub max_connections: u32,
     pub source_ip: SourceIp,
     /// Where its records go; none when there are to be none.
     pub access_log: Option<Arc<AccessLog>>,
@@ -94,6 +98,7 @@ impl Table {
             };
             router.add(&route.host, route.path.as_deref(), target)?;
         }
+        let policy = Policy::compile(&wanted.policies)?;
         let services = wanted.policies.services.as_ref();
         let services = services
             .map(|wanted| Services::compile(wanted, before.services.as_ref(), lanes))
@@ -102,9 +107,13 @@ impl Table {
             let answer = challenge.key_authorization.as_str();
             (challenge.token.as_str().into(), answer.into())
         });
+        // From here on nothing fails: a table that is not used must not change what is.
+        for app in apps.values() {
+            app.state.limit.set(app.max_connections);
+        }
         Ok(Self {
             generation: wanted.generation,
-            policy: Policy::compile(&wanted.policies)?,
+            policy,
             router,
             apps,
             services,
@@ -143,6 +152,7 @@ fn compile_app(
         draining: draining.into(),
         max_waiters: u64::from(wanted.max_waiters),
         wait_timeout_ms: wanted.wait_timeout_ms,
+        max_connections: wanted.max_connections,
         source_ip: wanted.source_ip,
         access_log: access_log(wanted, old, &name),
         public: public_folder(wanted, old),

@@ -3,6 +3,7 @@
 // clippy's exception for tests covers test functions only, not what they are made of.
 #![allow(clippy::unwrap_used)]
 
+mod admission;
 mod cold_start;
 mod compress;
 mod control;
