@@ -148,9 +148,9 @@ class HostAgent:
         if supervisor := self._supervisors.get(app):
             supervisor.drained(instance)
 
-    def used(self, app: DeploymentId, instance: InstanceId, in_flight: int, idle_seconds: float) -> None:
+    def used(self, app: DeploymentId, instance: InstanceId, in_flight: int, idle_seconds: float, requests: int) -> None:
         if supervisor := self._supervisors.get(app):
-            supervisor.used(instance, in_flight, idle_seconds)
+            supervisor.used(instance, in_flight, idle_seconds, requests)
 
     def suspect(self, app: DeploymentId, instance: InstanceId) -> None:
         if supervisor := self._supervisors.get(app):

@@ -4,7 +4,9 @@ Decides nothing about other processes; tells `changed` when its state moved and 
 """
 
 import asyncio
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Literal
 
 from tako.host_agent.exits import ExitSeen
@@ -22,6 +24,9 @@ FAILURES_UNTIL_UNHEALTHY = 2
 FAILURES_UNTIL_DEAD = 3
 # The planner's startup timeout ends a start; this only bounds a wait that nobody plans for.
 LONGEST_START_SECONDS = 3600.0
+# Counts of requests are told at each change of state, and between two of them no more often than this: each time is
+# a write for each busy instance.
+USE_TOLD_EVERY_SECONDS = 30.0
 
 
 class Life:
@@ -44,6 +49,9 @@ class Life:
         self.healthy_since: float | None = None
         self.last_request_at: float | None = None
         self.in_flight = 0
+        self._requests: int | None = 0
+        self._told_use: tuple[int | None, str | None] = (None, None)  # requests, and when the last one ended
+        self._told_use_at = self.since
         self.drained = False
         self.retired = False
         self.timed_out = False
@@ -72,6 +80,7 @@ class Life:
             self._condemn("It was still starting when tako-server was restarted, so its port is unknown")
             return
         self.port = record.port
+        self._requests = None  # until the proxy says how many
         self.healthy_since = self._clock()
         self._enter(InstanceState.HEALTHY)
 
@@ -103,6 +112,26 @@ class Life:
         self._running.kill()
         # One that the kernel does not let go yet is killed again after as long, and not in every turn until then.
         self.since = self._clock()
+
+    def used(self, in_flight: int, idle_seconds: float, requests: int) -> bool:
+        """Note what the proxy counted; True when it is time to tell."""
+        now = self._clock()
+        self.in_flight, self._requests, self.last_request_at = in_flight, requests, now - idle_seconds
+        if requests == self._told_use[0] or now - self._told_use_at < USE_TOLD_EVERY_SECONDS:
+            return False
+        self._tell_use()
+        return True
+
+    def _tell_use(self) -> None:
+        """Take the counts as they are told from here on: looking twice at the same instance must give the same."""
+        self._told_use_at = self._clock()
+        if self._requests == self._told_use[0]:
+            return
+        last = None
+        if self._requests and self.last_request_at is not None:
+            ended = time.time() - (self._clock() - self.last_request_at)
+            last = datetime.fromtimestamp(ended, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._told_use = (self._requests, last)
 
     def look_now(self) -> None:
         self._look.set()
@@ -137,6 +166,8 @@ class Life:
             restarts=record.restarts,
             in_flight=self.in_flight,
             detail=self._detail,
+            requests=self._told_use[0],
+            last_request=self._told_use[1],
         )
 
     def last_output(self, lines: int) -> list[str]:
@@ -210,5 +241,6 @@ class Life:
 
     def _enter(self, state: InstanceState) -> None:
         self.state, self.since = state, self._clock()
+        self._tell_use()
         self._routed = self._routed or state is InstanceState.HEALTHY
         self._changed(self)

@@ -140,11 +140,11 @@ class Supervisor:
             life.drained = True
             self.nudge()
 
-    def used(self, instance: InstanceId, in_flight: int, idle_seconds: float) -> None:
+    def used(self, instance: InstanceId, in_flight: int, idle_seconds: float, requests: int) -> None:
         """What the proxy counted for an instance."""
         if life := self._lives.get(instance):
-            life.in_flight = in_flight
-            life.last_request_at = self._clock() - idle_seconds
+            if life.used(in_flight, idle_seconds, requests):
+                self._outlet.changed(self.app)
             if in_flight and self._waiting:
                 self._waiting = 0
 

@@ -23,6 +23,8 @@ class InstanceView:
     restarts: int
     in_flight: int
     detail: str = ""  # the last answer to a probe that was not good
+    requests: int | None = None  # as told last, see `Life`; None: not known yet
+    last_request: str | None = None  # when the last of them ended, RFC 3339
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from tako.proxy.delivery import Delivery
 from tako.proxy.process import ProxyProcess
 from tako.proxy.table import TableContent
 
+FOR_EVER_MS = 2**53
 InstanceKey = tuple[str, str]  # app, instance
 
 
@@ -67,6 +68,12 @@ def merge_stats(parts: Iterable[Stats]) -> Stats:
             key = (found.app, found.instance)
             merged[key] = _add(merged[key], found) if key in merged else found
     return Stats(connections=connections, instances=tuple(merged[key] for key in sorted(merged)))
+
+
+def ended_stats(stats: Stats) -> Stats:
+    """Return what stays of a proxy's counts when it is gone: nothing is in flight in it, and how long is for others."""
+    instances = tuple(one.model_copy(update={"in_flight": 0, "idle_ms": FOR_EVER_MS}) for one in stats.instances)
+    return Stats(connections=0, instances=instances)
 
 
 def _add(one: InstanceStats, other: InstanceStats) -> InstanceStats:

@@ -27,7 +27,7 @@ from tako.proxy.control import Connection
 from tako.proxy.delivery import Delivery
 from tako.proxy.listeners import Listeners
 from tako.proxy.measured import NOTHING, Measured, ended, only, sum_metrics
-from tako.proxy.member import InstanceKey, Member, drained_by_all, draining_in, merge_stats
+from tako.proxy.member import InstanceKey, Member, drained_by_all, draining_in, ended_stats, merge_stats
 from tako.proxy.process import ProxyProcess
 from tako.proxy.table import TableContent
 
@@ -55,6 +55,7 @@ class Members:
         self._reported: set[InstanceKey] = set()
         self._waiters: set[asyncio.Future[None]] = set()
         self._counted_before = NOTHING
+        self._stats_before = Stats(connections=0)
 
     def __bool__(self) -> bool:
         return bool(self._by_pid)
@@ -80,6 +81,8 @@ class Members:
             member.connection.read_rest()
             member.connection.close()
         del self._by_pid[member.process.pid]
+        if member.stats is not None:
+            self._stats_before = merge_stats((self._stats_before, ended_stats(member.stats)))
         if member.metrics is not None:
             self._counted_before = sum_metrics((self._counted_before, ended(member.metrics)))
         self._report_drained()
@@ -99,6 +102,9 @@ class Members:
         self.last_generation += 1
         self.wanted = (self.last_generation, content)
         draining = draining_in(content)
+        there = {(app.app, found.instance) for app in content.apps for found in app.endpoints}
+        kept = tuple(one for one in self._stats_before.instances if (one.app, one.instance) in there)
+        self._stats_before = Stats(connections=0, instances=kept)
         self._reported &= draining
         for member in self._by_pid.values():
             member.drained &= draining
@@ -159,10 +165,17 @@ class Members:
                 self._handlers.on_connect_failed(app, instance, error)
             case Stats():
                 member.stats = message
-                self._handlers.on_stats(merge_stats(one.stats for one in self._by_pid.values() if one.stats))
+                self._handlers.on_stats(self._stats())
             case Metrics():
                 member.metrics, member.owes_metrics = message, False
         self.notify()
+
+    def _stats(self) -> Stats:
+        """Add up what every proxy counts, those that have ended included, of the instances that are there."""
+        running = merge_stats(one.stats for one in self._by_pid.values() if one.stats)
+        there = {(one.app, one.instance) for one in running.instances}
+        before = tuple(one for one in self._stats_before.instances if (one.app, one.instance) in there)
+        return merge_stats((running, Stats(connections=0, instances=before)))
 
     def _report_drained(self) -> None:
         for app, instance in sorted(drained_by_all(self._by_pid.values()) - self._reported):

@@ -16,6 +16,9 @@ Doc = dict[str, Any]
 FINALIZER = "tako.sh/finalizer"
 # Enough to see a pattern in a crash loop; more would only hide the living.
 FAILED_KEPT = 3
+_USE = ("requests", "lastRequestTime")
+# What stays true of a process that is gone.
+_KEPT = ("pid", "startTicks", "startedAt", "restarts", *_USE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +124,16 @@ def living_status(doc: Doc, one: InstanceView, now: str) -> Doc:
         "startedAt": one.started_at,
         "port": one.port,
         "restarts": one.restarts,
+        **_use(doc, one),
     }
     return {key: value for key, value in status.items() if value is not None}
+
+
+def _use(doc: Doc, one: InstanceView) -> Doc:
+    """What is told of its requests: an instance that was adopted keeps what was told before, until more is known."""
+    if one.requests is None:
+        return {key: value for key, value in (doc.get("status") or {}).items() if key in _USE}
+    return {"requests": one.requests, "lastRequestTime": one.last_request}
 
 
 def failed_status(doc: Doc, failure: FailureView, now: str) -> Doc:
@@ -134,7 +145,7 @@ def failed_status(doc: Doc, failure: FailureView, now: str) -> Doc:
         "reason": failure.reason,
         "lastOutput": list(failure.last_output) or None,
     }
-    kept = {k: v for k, v in (doc.get("status") or {}).items() if k in ("pid", "startTicks", "startedAt", "restarts")}
+    kept = {k: v for k, v in (doc.get("status") or {}).items() if k in _KEPT}
     return {
         **kept,
         **_base(doc, Told("Ready", "False", "Failed", failure.reason), now),

@@ -294,7 +294,8 @@ class Host:
     def _count(self, stats: Stats) -> None:
         self.monitor.count(stats)
         for one in stats.instances:
-            self.agent.used(DeploymentId.parse(one.app), InstanceId(one.instance), one.in_flight, one.idle_ms / 1000)
+            app, instance = DeploymentId.parse(one.app), InstanceId(one.instance)
+            self.agent.used(app, instance, one.in_flight, one.idle_ms / 1000, one.requests)
 
     def _refuse(self, app: DeploymentId, reason: Refusal) -> None:
         if self.proxy is not None:

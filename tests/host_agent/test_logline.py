@@ -1,6 +1,8 @@
 """A line of ours can be taken apart again, whatever is in it."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,6 +29,14 @@ from tako.host_agent.logline import LogLine, server_text, shown
 )
 def test_a_value_is_quoted_unless_it_is_plain(value: str, text: str) -> None:
     assert shown(value) == text
+
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "log_values.json").read_text())
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: repr(case["value"]))
+def test_a_value_is_written_as_the_proxy_writes_it(case: dict[str, str]) -> None:
+    assert shown(case["value"]) == case["written"]
 
 
 @given(st.text())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tako.host_agent import life
 from tako.host_agent.agent import HostAgent
 from tako.host_agent.applog import AppLogs
 from tako.host_agent.isolation import IsolationMode, detect
@@ -106,7 +107,8 @@ def release(tmp_path: Path) -> Release:
     def make(version: str = "v1", **env: str) -> Template:
         path = tmp_path / "releases" / version
         path.mkdir(parents=True, exist_ok=True)
-        shutil.copy(SERVE, path / "serve.py")
+        if not (path / "serve.py").exists():  # it may be asked for again while an instance reads it
+            shutil.copy(SERVE, path / "serve.py")
         return Template(
             app=APP,
             release=ReleaseId(version),
@@ -352,10 +354,40 @@ async def test_an_app_that_is_used_does_not_go_to_sleep(server: Server, release:
     server.agent.want(APP, release(), 0, replace(QUICK, idle=0.3))
     await until(lambda: server.healthy)
     (one,) = server.healthy
-    server.agent.used(APP, one.id, 1, 0.0)
+    server.agent.used(APP, one.id, 1, 0.0, 1)
     ends = time.monotonic() + 0.8
     await until(lambda: time.monotonic() > ends or not server.healthy)
     assert server.healthy
+
+
+async def test_requests_are_told_now_and_then_and_not_each_time_they_are_counted(
+    server: Server, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.reach(release())
+    (one,) = server.healthy
+    assert (one.requests, one.last_request) == (0, None)
+    told = len(server.views)
+    for count in range(1, 50):
+        server.agent.used(APP, one.id, 1, 0.0, count)
+    assert len(server.views) == told and server.healthy[0].requests == 0
+    monkeypatch.setattr(life, "USE_TOLD_EVERY_SECONDS", 0.0)
+    server.agent.used(APP, one.id, 0, 0.0, 50)
+    assert len(server.views) == told + 1
+    assert server.healthy[0].requests == 50 and server.healthy[0].last_request is not None
+    server.agent.used(APP, one.id, 0, 10.0, 50)
+    assert len(server.views) == told + 1, "nothing has changed"
+
+
+async def test_requests_of_an_adopted_instance_are_unknown_until_the_proxy_tells(
+    server: Server, release: Release
+) -> None:
+    template = release()
+    await server.reach(template)
+    server.end()
+    server.begin()
+    assert [one.requests for one in server.view.instances] == [None]
+    server.want(template)
+    await until(lambda: server.calm(template, 1))
 
 
 async def test_many_wakes_of_one_app_start_one_instance(server: Server, release: Release) -> None:

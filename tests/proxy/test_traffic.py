@@ -19,7 +19,7 @@ from tako.model.control import Endpoint, TableApp
 from tako.model.names import DeploymentId
 from tako.proxy.proxyd import Proxy
 from tako.proxy.table import Claim, compile_table
-from tests.proxy.conftest import REAL, Said, StartProxy, until
+from tests.proxy.conftest import REAL, Said, StartProxy, is_running, until
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "routes.json").read_text())
 SHOP = DeploymentId("shop", "production")
@@ -238,6 +238,23 @@ async def test_requests_are_counted_per_instance(proxy: Proxy, said: Said, push:
             await ask(proxy, "shop.test")
         await until(lambda: said.stats and [s.requests for s in said.stats[-1].instances] == [3])
         assert said.stats[-1].instances[0].in_flight == 0
+
+
+async def test_requests_of_an_instance_are_counted_on_when_the_proxy_is_replaced(
+    proxy: Proxy, said: Said, push: Push
+) -> None:
+    with Upstream("one") as upstream:
+        await proxy.settled(push(upstream.endpoint()))
+        for round_number in range(1, 4):
+            await ask(proxy, "shop.test")
+            await until(lambda n=round_number: said.stats and [s.requests for s in said.stats[-1].instances] == [n])
+            old = proxy.seen.pid
+            await proxy.replace(drain_seconds=1)
+            await until(lambda old=old: not is_running(old))
+        await ask(proxy, "shop.test")
+        await until(lambda: [s.requests for s in said.stats[-1].instances] == [4])
+        # What an ended proxy saw long ago does not make an idle instance look used.
+        assert said.stats[-1].instances[0].idle_ms < 60_000
 
 
 def visit_until(stop: threading.Event, proxy: Proxy, answers: list[object]) -> None:

@@ -1,5 +1,6 @@
 """Instance resources follow the processes, and a second pass writes nothing."""
 
+from dataclasses import replace
 from typing import Any
 
 from tako.host_agent.rollout import TemplateHash
@@ -60,3 +61,17 @@ def test_the_second_pass_finds_the_status_it_wrote() -> None:
     InstanceStatus.model_validate(status)
     again = living_status({**first, "status": status}, process("aaaaaaaa"), "2026-01-01T00:00:09Z")
     assert again == status
+
+
+def test_requests_of_an_adopted_instance_stay_as_told_until_more_is_known() -> None:
+    known = doc("aaaaaaaa")
+    used = replace(process("aaaaaaaa"), requests=7, last_request="2026-01-01T00:00:00Z")
+    known["status"] = living_status(known, used, "now")
+    assert InstanceStatus.model_validate(known["status"]).requests == 7
+    assert living_status(known, process("aaaaaaaa"), "now") == known["status"]
+    assert failed_status(known, failure("aaaaaaaa"), "now")["requests"] == 7
+
+
+def test_an_instance_that_nobody_asked_yet_has_no_last_request() -> None:
+    status = living_status(doc("aaaaaaaa"), replace(process("aaaaaaaa"), requests=0), "now")
+    assert status["requests"] == 0 and "lastRequestTime" not in status

@@ -103,10 +103,10 @@ class Served:
         """Ask through the proxy: the status code and what the application said of itself."""
         return await asyncio.to_thread(self._fetch, host_name)
 
-    def _fetch(self, host_name: str) -> tuple[int, Doc]:
+    def _fetch(self, host_name: str, port: int | None = None) -> tuple[int, Doc]:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        connection = http.client.HTTPSConnection("127.0.0.1", self.host.https_port, context=context, timeout=20)
+        connection = http.client.HTTPSConnection("127.0.0.1", port or self.host.https_port, context=context, timeout=20)
         try:
             connection.request("GET", "/", headers={"Host": host_name})
             answer = connection.getresponse()

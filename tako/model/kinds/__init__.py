@@ -55,6 +55,8 @@ INSTANCE = Kind(
         Column("Pid", ".status.pid", type="integer"),
         Column("Port", ".status.port", type="integer"),
         Column("Restarts", ".status.restarts", type="integer"),
+        Column("Requests", ".status.requests", type="integer"),
+        Column("Last Request", ".status.lastRequestTime", type="date", priority=1),
         Column("Release", ".spec.release", priority=1),
     ),
     selectable_fields=(".spec.app", ".status.state"),

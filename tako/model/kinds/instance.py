@@ -52,4 +52,14 @@ class InstanceStatus(Seen):
     started_at: str | None = Field(default=None, description="When it was spawned, RFC 3339.")
     port: int | None = Field(default=None, description="Loopback port it serves.")
     restarts: int | None = Field(default=None, description="Failures of this app's instances in a row before this one.")
+    requests: int | None = Field(
+        default=None,
+        description="Requests that the proxy sent to it; told when its state changes, and every 30 seconds while it is "
+        "used.",
+    )
+    last_request_time: str | None = Field(
+        default=None,
+        description="When the last of them ended, RFC 3339; told as `requests` is.",
+        json_schema_extra={"format": "date-time"},
+    )
     exit: Exit | None = Field(default=None, description="How it ended.")
