@@ -132,17 +132,21 @@ impl Record {
 
     /// Measures it as it is; what follows is not a request and a response any more.
     pub fn observe(&self) {
+        self.observe_at(Instant::now());
+    }
+
+    fn observe_at(&self, at: Instant) {
         if let Some(status) = self.status.get()
             && self.is_active.get()
             && !self.is_observed.replace(true)
         {
             let counters = &self.app.state.counters;
-            let duration = self.begun.elapsed();
+            let duration = at - self.begun;
             counters.observe(self.sink.lane, status, duration, self.upstream.get());
         }
     }
 
-    fn push_end(&self, out: &mut Vec<u8>) {
+    fn push_end(&self, out: &mut Vec<u8>, at: Instant) {
         out.extend_from_slice(b" status=");
         push_some(out, self.status.get().map(u64::from));
         let https: &[u8] = if self.is_https {
@@ -157,7 +161,7 @@ impl Record {
         out.extend_from_slice(b" cache=");
         out.extend_from_slice(self.cache.get().as_bytes());
         out.extend_from_slice(b" total_ms=");
-        push_ms(out, Some(self.begun.elapsed()));
+        push_ms(out, Some(at - self.begun));
         out.extend_from_slice(b" route_lookup_ms=");
         push_ms(out, Some(self.routed - self.begun));
         out.extend_from_slice(b" cold_start_wait_ms=");
@@ -171,7 +175,8 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.observe();
+        let at = Instant::now();
+        self.observe_at(at);
         if self.is_active.get() {
             self.app.state.counters.end(self.sink.lane);
         }
@@ -182,9 +187,9 @@ impl Drop for Record {
         if line.len() == self.at_instance {
             line.push(b'-');
         }
-        self.sink.add(log, |out| {
+        self.sink.add(log, at, |out| {
             out.extend_from_slice(&line);
-            self.push_end(out);
+            self.push_end(out, at);
         });
         self.sink.give_back(line);
     }

@@ -150,3 +150,75 @@ fn run(queue: &Queue) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Sink;
+
+    fn log_in(folder: &tempfile::TempDir) -> Arc<AccessLog> {
+        let path = folder.path().join("proxy.access");
+        AccessLog::new("a/production".into(), path.to_str().unwrap())
+    }
+
+    fn batch(log: &Arc<AccessLog>, count: u64) -> Batch {
+        Batch {
+            log: log.clone(),
+            lines: "x\n".repeat(usize::try_from(count).unwrap()).into_bytes(),
+            count,
+        }
+    }
+
+    #[test]
+    fn so_many_lines_wait_for_a_slow_disk_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let (log, other) = (log_in(&folder), log_in(&folder));
+        let queue = Queue::default();
+        for _ in 0..10 {
+            queue.open().push(batch(&log, 1000));
+        }
+        queue.open().push(batch(&other, 1000));
+        let state = queue.open().0;
+        assert_eq!(log.waiting.load(Ordering::Relaxed), 8000);
+        assert_eq!(state.batches.len(), 9);
+        assert_eq!(state.bytes, 2 * 9000);
+    }
+
+    #[test]
+    fn every_line_of_every_worker_is_written_once_and_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = log_in(&folder);
+        let writer = Writer::start().unwrap();
+        let workers: Vec<JoinHandle<()>> = (0..3)
+            .map(|lane| {
+                let (queue, log) = (writer.queue(), log.clone());
+                std::thread::spawn(move || {
+                    let sink = Sink::new(lane, queue);
+                    for number in 0..2000 {
+                        let line = format!(" {lane}-{number}-{}\n", "x".repeat(number % 300));
+                        let write = |out: &mut Vec<u8>| out.extend_from_slice(line.as_bytes());
+                        sink.add(&log, Instant::now(), write);
+                    }
+                    sink.finish();
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        writer.finish(Duration::from_secs(20));
+        let text = std::fs::read_to_string(log.path()).unwrap();
+        let mut seen: Vec<&str> = text
+            .lines()
+            .map(|line| line.split_once(' ').unwrap().1)
+            .collect();
+        seen.sort_unstable();
+        let expected = (0..3).flat_map(|lane| {
+            (0..2000).map(move |number| format!("{lane}-{number}-{}", "x".repeat(number % 300)))
+        });
+        let mut expected: Vec<String> = expected.collect();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+        assert_eq!(log.waiting.load(Ordering::Relaxed), 0);
+    }
+}
