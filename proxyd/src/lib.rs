@@ -7,6 +7,7 @@
 //! * [`listen`]: listening sockets, opened here or handed over, and the accept loops.
 //! * [`tls`]: which certificate answers which name.
 //! * [`forward`]: the life of a connection and of each request on it.
+//! * [`files`]: an app's public files: which path names which, and what a request gets of it.
 //! * [`http1`]: HTTP/1.1 as bytes: pure, no I/O.
 //! * [`http2`]: HTTP/2 for clients.
 //! * [`record`]: what is told of requests: lines for the apps' logs, and counts.
@@ -15,6 +16,7 @@
 pub mod args;
 pub mod compress;
 pub mod control;
+pub mod files;
 pub mod forward;
 pub mod http1;
 pub mod http2;

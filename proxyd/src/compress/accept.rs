@@ -57,6 +57,15 @@ impl Accepted {
     }
 }
 
+/// The codings that a client would rather have than the body as it is, the best one first.
+pub fn ranked<'v>(values: impl Iterator<Item = &'v [u8]>) -> [Option<Algorithm>; 2] {
+    let mut weights = Weights::default();
+    for element in values.flat_map(|value| value.split(|byte| *byte == b',')) {
+        weights.take(element);
+    }
+    weights.ranked()
+}
+
 impl Weights {
     fn take(&mut self, element: &[u8]) {
         let mut parts = element.split(|byte| *byte == b';');
@@ -80,18 +89,23 @@ impl Weights {
     }
 
     fn best(&self) -> Accepted {
+        let [best, _] = self.ranked();
+        best.map_or(Accepted::Neither, Accepted::Best)
+    }
+
+    fn ranked(&self) -> [Option<Algorithm>; 2] {
         let of = |named: Option<u16>| named.or(self.any).unwrap_or(0);
         let (brotli, gzip) = (of(self.brotli), of(self.gzip));
-        let (weight, algorithm) = if brotli >= gzip {
-            (brotli, Algorithm::Brotli)
-        } else {
-            (gzip, Algorithm::Gzip)
-        };
         // Sending the body as it is, is always acceptable, but preferred only when that is said.
-        if weight == 0 || self.identity.is_some_and(|identity| identity > weight) {
-            Accepted::Neither
-        } else {
-            Accepted::Best(algorithm)
+        let is_wanted =
+            |weight: u16| weight > 0 && self.identity.is_none_or(|identity| identity <= weight);
+        let brotli = is_wanted(brotli).then_some((brotli, Algorithm::Brotli));
+        let gzip = is_wanted(gzip).then_some((gzip, Algorithm::Gzip));
+        let name = |ranked: Option<(u16, Algorithm)>| ranked.map(|(_, algorithm)| algorithm);
+        match (brotli, gzip) {
+            (Some((one, _)), Some((other, _))) if one < other => [name(gzip), name(brotli)],
+            (None, _) => [name(gzip), None],
+            _ => [name(brotli), name(gzip)],
         }
     }
 }

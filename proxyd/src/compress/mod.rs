@@ -6,7 +6,7 @@ mod accept;
 mod decision;
 mod encoder;
 
-pub use accept::{Accepted, Algorithm};
+pub use accept::{Accepted, Algorithm, ranked};
 pub use decision::{Decision, Skip, decide, has_vary, is_spoilt};
 pub use encoder::Encoder;
 

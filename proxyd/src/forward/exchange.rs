@@ -8,6 +8,7 @@ use std::task::Poll;
 use super::answer::Answer;
 use super::downstream::Downstream;
 use super::fault::Fault;
+use super::file;
 use super::instance::{self, Held};
 use super::plan::Forward;
 use super::relay::{self, Relayed};
@@ -44,8 +45,18 @@ enum Attempted<'w> {
 /// Connections found dead in a row before a request that can be repeated is given up.
 const ATTEMPTS: u32 = 3;
 
-/// Forwards a request and its response.
+/// Answers a request with a public file, or forwards it and its response.
 pub async fn run<D: Downstream>(client: &D, forward: Forward) -> Outcome<'_> {
+    if let Some(candidate) = file::candidate(&forward) {
+        // Boxed: requests of the app do not carry its state.
+        if let Some(outcome) = Box::pin(file::serve(client, &forward, candidate)).await {
+            client.origin().worker.buffers.give_scratch(forward.head);
+            return outcome;
+        }
+    }
+    if forward.service.is_none() {
+        forward.record.proxied();
+    }
     let progress = Progress::default();
     let attempted = attempt_all(client, &forward, &progress).await;
     let outcome = match attempted {

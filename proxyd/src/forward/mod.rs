@@ -1,6 +1,6 @@
 //! The life of a connection and of each request on it.
 //!
-//! A connection waits for a request ([`client`]), decides what to do with it ([`plan`]), finds an instance ([`instance`],
+//! A connection waits for a request ([`client`]), decides what to do with it ([`plan`]), answers it with a public [`file`], or finds an instance ([`instance`],
 //! [`waiting`]), exchanges request and response with it ([`exchange`], [`upload`], [`relay`], [`encoded`]) or becomes a [`tunnel`].
 //! What is sent back goes through [`downstream`], which is the same for every protocol that clients speak.
 
@@ -11,6 +11,7 @@ pub(crate) mod downstream;
 mod encoded;
 pub(crate) mod exchange;
 pub(crate) mod fault;
+mod file;
 mod instance;
 pub(crate) mod origin;
 pub(crate) mod plan;

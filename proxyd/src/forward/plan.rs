@@ -30,6 +30,8 @@ pub struct Forward {
     pub expects_continue: bool,
     pub upgrades: bool,
     pub record: Record,
+    /// The route's pattern, when the app's public files are looked through before the app is asked.
+    pub public: Option<Arc<str>>,
     /// Held for the client's limit.
     pub _active: Active,
 }
@@ -41,11 +43,14 @@ impl Forward {
 
     /// The codings that the client would have a body in.
     pub fn accepted(&self) -> Accepted {
-        let fields = split_lines(&self.head);
-        Accepted::of(fields.filter_map(|(name, value)| {
+        Accepted::of(self.accepted_values())
+    }
+
+    pub fn accepted_values(&self) -> impl Iterator<Item = &[u8]> {
+        split_lines(&self.head).filter_map(|(name, value)| {
             let is_wanted = name.eq_ignore_ascii_case(b"accept-encoding");
             is_wanted.then_some(value)
-        }))
+        })
     }
 }
 
@@ -136,8 +141,6 @@ pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>
         };
         service = Some(services.endpoint.clone());
         record.handled_by(service_handler(path));
-    } else {
-        record.proxied();
     }
     let told_app = service.is_some().then_some(&*app.name);
     let id = write_head(request, id.as_str(), ip, told_app, &mut head);
@@ -152,6 +155,9 @@ pub fn plan(table: &Table, origin: &Origin, request: &Request, mut head: Vec<u8>
         expects_continue: request.expects_continue,
         upgrades: request.upgrade.is_some(),
         record,
+        public: found
+            .filter(|route| route.app.public.is_some() && may_be_file(request))
+            .map(|route| route.pattern.clone()),
         _active: active,
     }))
 }
@@ -163,6 +169,14 @@ fn instead(answer: Answer, record: Option<Record>, handler: Handler, outcome: Ou
         record.ended(outcome);
     }
     Plan::Answer(answer, record.map(Box::new))
+}
+
+/// Objects of local storage are the app's, as everything below `/_tako` that gets so far.
+fn may_be_file(request: &Request) -> bool {
+    matches!(request.method, "GET" | "HEAD")
+        && request.body == Body::None
+        && request.upgrade.is_none()
+        && !request.path().starts_with("/_tako/")
 }
 
 /// Paths that never reach an app. Objects of local storage are served by the app's own SDK.

@@ -22,6 +22,7 @@ pub use router::{Router, normal_host};
 pub use services::Services;
 
 use crate::control::messages::{self, EndpointPhase, SourceIp};
+use crate::files::Folder;
 use crate::record::AccessLog;
 use endpoints::AppState;
 
@@ -34,10 +35,10 @@ pub struct App {
     pub max_waiters: u64,
     pub wait_timeout_ms: u64,
     pub source_ip: SourceIp,
-    /// Read by the static file part, which does not exist yet.
-    pub public_dir: Option<String>,
     /// Where its records go; none when there are to be none.
     pub access_log: Option<Arc<AccessLog>>,
+    /// Where its public files are.
+    pub public: Option<Arc<Folder>>,
     pub state: Arc<AppState>,
 }
 
@@ -143,8 +144,8 @@ fn compile_app(
         max_waiters: u64::from(wanted.max_waiters),
         wait_timeout_ms: wanted.wait_timeout_ms,
         source_ip: wanted.source_ip,
-        public_dir: wanted.public_dir.clone(),
         access_log: access_log(wanted, old, &name),
+        public: public_folder(wanted, old),
         state: old.map_or_else(|| Arc::new(AppState::new(lanes)), |app| app.state.clone()),
         name,
     }))
@@ -160,6 +161,14 @@ fn access_log(
     let kept = old.and_then(|old| old.access_log.as_ref());
     let same = kept.filter(|log| log.path().as_os_str() == path);
     Some(same.map_or_else(|| AccessLog::new(app.clone(), path), Arc::clone))
+}
+
+/// The same as before while its path is: it is open already.
+fn public_folder(wanted: &messages::TableApp, old: Option<&Arc<App>>) -> Option<Arc<Folder>> {
+    let path = wanted.public_dir.as_deref()?;
+    let kept = old.and_then(|app| app.public.as_ref());
+    let same = kept.filter(|folder| folder.path().as_os_str() == path);
+    Some(same.map_or_else(|| Folder::new(path), Arc::clone))
 }
 
 fn find_state(app: &App, instance: &str, addr: &Address) -> Option<Arc<EndpointState>> {

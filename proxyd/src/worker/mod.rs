@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::control::messages::StartFailure;
+use crate::files;
 use crate::forward::pool::Pool;
 use crate::listen::{self, Listener};
 use crate::record::{Queue, Sink};
@@ -73,6 +74,7 @@ pub struct Worker {
     pub upstreams: Pool,
     pub waiters: Waiters,
     pub records: Rc<Sink>,
+    pub files: files::Cache,
     table: RefCell<Arc<Table>>,
     /// For the Date field; as late as a tick.
     date: RefCell<String>,
@@ -168,6 +170,7 @@ pub fn run(
         upstreams: Pool::default(),
         waiters: Waiters::default(),
         records: records.clone(),
+        files: files::Cache::default(),
         table: RefCell::new(table),
         date: RefCell::new(http_date()),
         is_finishing: Cell::new(false),
@@ -234,6 +237,9 @@ async fn tick(worker: Rc<Worker>) {
         if round % 4 == 0 {
             worker.upstreams.sweep();
             worker.waiters.sweep();
+        }
+        if round % 20 == 0 {
+            worker.files.age();
         }
         if round % 40 == 0 && worker.lane == 0 {
             worker.shared.clients.sweep();

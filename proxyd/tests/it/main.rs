@@ -6,6 +6,7 @@
 mod cold_start;
 mod compress;
 mod control;
+mod files;
 mod forwarding;
 mod framing;
 mod h2spec;
