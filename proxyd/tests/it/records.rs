@@ -333,14 +333,7 @@ fn a_public_file_is_recorded_as_such_and_from_where_it_came() {
         seen,
         [
             ["/a.txt", "200", "static", "ok", "not_proxied"],
-            [
-                "/a.txt",
-                "304",
-                "static",
-                "not_modified",
-                "hit",
-                "not_proxied"
-            ],
+            ["/a.txt", "304", "static", "not_modified", "not_proxied"],
             [
                 "/x/..%2fb.txt",
                 "400",
