@@ -110,7 +110,9 @@ fn counts_live_through_a_change_of_table_and_are_told_at_the_end() {
     proxy.client().get(HOST, "/");
     session.push(proxy.place.table(2, vec![active("two", upstream.addr)]));
     proxy.client().get(HOST, "/");
-    proxy.process.terminate();
+    session.send(&Down::Shutdown {
+        drain_ms: Some(1000),
+    });
     let (last, _) = session.until(metrics);
     assert_eq!(statuses(&last), [2, 0, 0, 0]);
     assert!(proxy.process.exit().success());
