@@ -115,8 +115,9 @@ fn a_client_that_does_not_read_holds_the_instance_up_and_nothing_else() {
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
             500 * PIECE
         ));
+        let piece = vec![7; PIECE];
         for _ in 0..500 {
-            if connection.stream.get_mut().write_all(&[7; PIECE]).is_err() {
+            if connection.stream.get_mut().write_all(&piece).is_err() {
                 return Then::Close;
             }
             counter.fetch_add(PIECE, Ordering::SeqCst);

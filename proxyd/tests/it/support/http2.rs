@@ -133,7 +133,6 @@ pub const END_HEADERS: u8 = 4;
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
-    pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
 }
@@ -206,7 +205,6 @@ impl Raw {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         Ok(Frame {
             kind: head[3],
-            flags: head[4],
             stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
             payload: self.client.try_read_exact(length as usize)?,
         })
