@@ -297,3 +297,52 @@ fn an_app_that_leaves_the_table_while_a_request_is_going_on_is_recorded_and_harm
     assert_eq!(proxy.client().get(HOST, "/").status, 404);
     assert_eq!(records(&mut proxy, &path).len(), 1);
 }
+
+#[test]
+fn a_public_file_is_recorded_as_such_and_from_where_it_came() {
+    let upstream = moody();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "file").unwrap();
+    let (mut proxy, path) = with_record(&upstream, |table| {
+        table.apps[0].public_dir = Some(folder.path().to_str().unwrap().to_owned());
+    });
+    let mut client = proxy.client();
+    let reply = client.get(HOST, "/a.txt?1");
+    let etag = reply.header("etag").unwrap();
+    client.send(format!(
+        "GET /a.txt HTTP/1.1\r\nHost: {HOST}\r\nIf-None-Match: {etag}\r\n\r\n"
+    ));
+    assert_eq!(client.reply().status, 304);
+    assert_eq!(client.get(HOST, "/x/..%2fb.txt").status, 400);
+    let records = records(&mut proxy, &path);
+    let mut seen: Vec<[&str; 5]> = records
+        .iter()
+        .map(|record| {
+            [
+                "path",
+                "status",
+                "handler",
+                "handler_result",
+                "compression_skip_reason",
+            ]
+            .map(|name| record[name].as_str())
+        })
+        .collect();
+    seen.sort_unstable();
+    assert_eq!(
+        seen,
+        [
+            ["/a.txt", "200", "static", "ok", "not_proxied"],
+            ["/a.txt", "304", "static", "not_modified", "not_proxied"],
+            [
+                "/x/..%2fb.txt",
+                "400",
+                "static",
+                "bad_request",
+                "not_proxied"
+            ],
+        ]
+    );
+    let found = records.iter().find(|record| record["status"] == "200");
+    assert_eq!(found.unwrap()["cache"], "miss");
+}
