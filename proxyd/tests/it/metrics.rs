@@ -24,7 +24,11 @@ fn measure(session: &mut Session) -> AppMetrics {
 fn measured(upstream: &Upstream) -> (Proxy, Session) {
     let place = Place::new();
     let server = Server::bind(&place.control());
-    let table = place.table(1, vec![active("one", upstream.addr)]);
+    let mut table = place.table(1, vec![active("one", upstream.addr)]);
+    let public = place.dir.path().join("public");
+    std::fs::create_dir(&public).unwrap();
+    std::fs::write(public.join("file.txt"), "from a file").unwrap();
+    table.apps[0].public_dir = Some(public.to_str().unwrap().to_owned());
     let proxy = place.serve(&table);
     let (mut session, _) = server.accept();
     session.welcome(&[]);
@@ -57,6 +61,8 @@ fn the_metrics_are_what_was_done() {
         }
     }
     // Not proxied.
+    assert_eq!(client.get(HOST, "/file.txt").text(), "from a file");
+    assert_eq!(client.get(HOST, "/../file.txt").status, 400);
     client.get(HOST, "/_tako/unknown");
     proxy.plain().get(HOST, "/");
     let metrics = measure_until(&mut session, [5, 0, 3, 2]);
