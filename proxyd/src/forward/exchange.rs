@@ -80,6 +80,8 @@ async fn attempt_all<'w, D: Downstream>(
         let held = instance::hold(client, forward, &mut search).await?;
         let is_reused = held.is_reused;
         match attempt_once(client, forward, progress, held).await {
+            // Nothing was sent, not even what could not be taken back.
+            Err(Fault::Unsent) if is_reused && attempt < ATTEMPTS => search.may_reuse = false,
             // Nothing came back, so the request may be sent again if that does no harm: on a new connection, because
             // the others of the same age are likely as dead.
             Err(Fault::UpstreamSilent)
@@ -102,14 +104,16 @@ async fn attempt_once<'w, D: Downstream>(
     progress: &Progress,
     held: Held<'w>,
 ) -> Result<Attempted<'w>, Fault> {
-    let upstream = held.wire()?;
-    let relayed = if forward.body == Body::None {
-        upload::send_head(client.origin(), upstream, forward).await?;
-        progress.sent.set(true);
-        relay::relay(client, upstream, forward, progress).await?
-    } else {
-        both_ways(client, forward, progress, &held).await?
+    let relayed = match exchange(client, forward, progress, &held).await {
+        Ok(relayed) => relayed,
+        Err(fault) => {
+            if !progress.answered.get() {
+                held.failed(fault);
+            }
+            return Err(fault);
+        }
     };
+    held.went_well();
     match relayed {
         Relayed::Switched => Ok(Attempted::Switched(held)),
         Relayed::Whole {
@@ -123,6 +127,22 @@ async fn attempt_once<'w, D: Downstream>(
             Ok(Attempted::Answered { taken })
         }
     }
+}
+
+/// Sends the request and passes on the response.
+async fn exchange<D: Downstream>(
+    client: &D,
+    forward: &Forward,
+    progress: &Progress,
+    held: &Held<'_>,
+) -> Result<Relayed, Fault> {
+    if forward.body != Body::None {
+        return both_ways(client, forward, progress, held).await;
+    }
+    let upstream = held.wire()?;
+    upload::send_head(client.origin(), upstream, forward).await?;
+    progress.sent.set(true);
+    relay::relay(client, upstream, forward, progress).await
 }
 
 /// Sends the body while the response may already be coming.

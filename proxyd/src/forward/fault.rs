@@ -13,6 +13,9 @@ pub enum Fault {
     /// The client's body cannot be believed.
     BodyMalformed,
     BodyTooLarge,
+    /// The connection to the instance was closed before a byte of the request was taken: it can be sent again, whatever
+    /// it is.
+    Unsent,
     /// The instance closed before the first byte of a response; a request may be sent again if nothing was lost.
     UpstreamSilent,
     /// The instance closed in the middle, or sent what is not HTTP.
@@ -44,7 +47,7 @@ impl Fault {
             Self::ClientSlow => Some(408),
             Self::BodyMalformed => Some(400),
             Self::BodyTooLarge => Some(413),
-            Self::UpstreamSilent | Self::UpstreamBroken(_) => Some(502),
+            Self::Unsent | Self::UpstreamSilent | Self::UpstreamBroken(_) => Some(502),
             Self::UpstreamSlow => Some(504),
             Self::NoInstance(why) => Some(why.status()),
         }
@@ -57,7 +60,7 @@ impl Fault {
             Self::ClientSlow => Outcome::ClientTimeout,
             Self::BodyMalformed => Outcome::BadRequest,
             Self::BodyTooLarge => Outcome::TooLarge,
-            Self::UpstreamSilent | Self::UpstreamBroken(_) => Outcome::UpstreamError,
+            Self::Unsent | Self::UpstreamSilent | Self::UpstreamBroken(_) => Outcome::UpstreamError,
             Self::UpstreamSlow => Outcome::UpstreamTimeout,
             Self::NoInstance(why) => why.outcome(),
         }

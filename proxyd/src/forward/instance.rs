@@ -60,6 +60,22 @@ impl<'w> Held<'w> {
         self.wire.as_ref().ok_or(Fault::UpstreamSilent)
     }
 
+    pub fn went_well(&self) {
+        self.endpoint.mark_well();
+    }
+
+    /// There was no response. An idle connection that was closed meanwhile is nobody's failure.
+    pub fn failed(&self, fault: Fault) {
+        let is_its_own = match fault {
+            Fault::UpstreamSilent => !self.is_reused,
+            Fault::UpstreamBroken(_) | Fault::UpstreamSlow => true,
+            _ => false,
+        };
+        if is_its_own {
+            self.endpoint.mark_failed(now_ms());
+        }
+    }
+
     /// Ends the request and keeps the connection for another.
     pub fn give_back(mut self, keep_seconds: Option<u64>) {
         if let Some(wire) = self.wire.take() {

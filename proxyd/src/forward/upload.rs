@@ -17,7 +17,14 @@ const UPSTREAM_WRITE_MS: u64 = 30_000;
 
 /// Sends a request's head.
 pub async fn send_head(origin: &Origin, upstream: &Wire, forward: &Forward) -> Result<(), Fault> {
-    write(origin, upstream, [&forward.head, &[], &[]]).await
+    let writing = upstream.write_some(&forward.head);
+    let timers = &origin.worker.timers;
+    match timers.within(UPSTREAM_WRITE_MS, writing).await {
+        Ok(Ok(count @ 1..)) if count == forward.head.len() => Ok(()),
+        Ok(Ok(count @ 1..)) => write(origin, upstream, [&forward.head[count..], &[], &[]]).await,
+        Ok(_) => Err(Fault::Unsent),
+        Err(_) => Err(Fault::UpstreamSlow),
+    }
 }
 
 /// Sends the body as it comes.

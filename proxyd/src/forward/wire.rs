@@ -142,6 +142,15 @@ impl Wire {
         .await
     }
 
+    /// Writes what is taken at once, and gives how much it is. Nothing was sent when it fails.
+    pub async fn write_some(&self, bytes: &[u8]) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut stream = self.stream.borrow_mut();
+            stream.poll_write_pieces(context, [bytes, &[], &[]])
+        })
+        .await
+    }
+
     /// Tells the peer that nothing more will be sent.
     pub async fn shutdown(&self) -> io::Result<()> {
         poll_fn(|context| match &mut *self.stream.borrow_mut() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::limit::Limit;
 use crate::record::Counters;
@@ -11,6 +11,11 @@ use crate::record::Counters;
 /// How long an endpoint that refused a connection is passed over: longer than it takes to see an exit and send
 /// a table, short enough that a wrong suspicion costs nothing.
 const REFUSED_MS: u64 = 500;
+
+/// So many requests in a row without a response make an endpoint suspect: one may be the request's own fault.
+const FAILURES: u32 = 3;
+/// For how long a suspect is passed over while there are others, as in nginx; the first request after that is its test.
+const SUSPECT_MS: u64 = 10_000;
 
 /// 128: x86 fetches cache lines in pairs.
 #[derive(Default)]
@@ -38,6 +43,9 @@ pub struct EndpointState {
     lanes: Box<[Lane]>,
     draining: AtomicBool,
     refused_until_ms: AtomicU64,
+    /// In a row, of any worker; written only when something failed.
+    failures: AtomicU32,
+    suspect_until_ms: AtomicU64,
 }
 
 impl EndpointState {
@@ -55,6 +63,8 @@ impl EndpointState {
             lanes,
             draining: AtomicBool::new(false),
             refused_until_ms: AtomicU64::new(0),
+            failures: AtomicU32::new(0),
+            suspect_until_ms: AtomicU64::new(0),
         })
     }
 
@@ -94,6 +104,26 @@ impl EndpointState {
 
     pub fn is_usable(&self, now_ms: u64) -> bool {
         self.refused_until_ms.load(Ordering::Relaxed) <= now_ms
+    }
+
+    /// Whether it answered what it was sent lately, or may by now.
+    pub fn is_trusted(&self, now_ms: u64) -> bool {
+        self.suspect_until_ms.load(Ordering::Relaxed) <= now_ms
+    }
+
+    /// It took a request and gave no response, not even a wrong one.
+    pub fn mark_failed(&self, now_ms: u64) {
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+            let until_ms = now_ms + SUSPECT_MS;
+            self.suspect_until_ms.store(until_ms, Ordering::Relaxed);
+        }
+    }
+
+    pub fn mark_well(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.suspect_until_ms.store(0, Ordering::Relaxed);
+        }
     }
 
     pub fn mark_refused(&self, now_ms: u64) {

@@ -55,13 +55,22 @@ pub struct Route {
 }
 
 impl App {
-    /// The next endpoint in turn, passing over those that refused a connection a moment ago.
+    /// The next endpoint in turn, passing over those that refused a connection a moment ago, and over those that left
+    /// requests without a response as long as there are others.
     pub fn choose(&self, lane: usize, now_ms: u64) -> Option<&Arc<EndpointState>> {
         let count = self.active.len();
         let first = self.state.turn(lane);
-        (0..count)
-            .map(|step| &self.active[(first + step) % count])
-            .find(|endpoint| endpoint.is_usable(now_ms))
+        let mut suspect = None;
+        for step in 0..count {
+            let endpoint = &self.active[(first + step) % count];
+            if endpoint.is_usable(now_ms) {
+                if endpoint.is_trusted(now_ms) {
+                    return Some(endpoint);
+                }
+                suspect.get_or_insert(endpoint);
+            }
+        }
+        suspect
     }
 }
 
@@ -268,6 +277,39 @@ mod tests {
         app.active[1].mark_refused(100);
         assert!(app.choose(0, 200).is_none());
         assert!(app.choose(0, 5000).is_some());
+    }
+
+    #[test]
+    fn an_endpoint_that_does_not_answer_is_passed_over_while_there_are_others() {
+        let wanted = table(vec![
+            endpoint("one", 1, EndpointPhase::Active),
+            endpoint("two", 2, EndpointPhase::Active),
+        ]);
+        let table = Table::compile(&wanted, &Table::default(), 1).unwrap();
+        let app = &table.apps["a/production"];
+        let chosen = |now_ms| -> Vec<_> {
+            let twice = (0..2).map(|_| app.choose(0, now_ms).unwrap().instance.to_string());
+            twice.collect()
+        };
+        app.active[0].mark_failed(100);
+        app.active[0].mark_failed(100);
+        app.active[0].mark_well();
+        app.active[0].mark_failed(100);
+        app.active[0].mark_failed(100);
+        assert_eq!(chosen(200), ["one", "two"], "not three in a row");
+        app.active[0].mark_failed(100);
+        assert_eq!(chosen(200), ["two", "two"]);
+        assert_eq!(chosen(20_000), ["one", "two"], "tried again");
+        app.active[0].mark_failed(20_000);
+        assert_eq!(chosen(20_001), ["two", "two"], "and found wanting");
+        app.active[1].mark_refused(20_000);
+        assert_eq!(chosen(20_001), ["one", "one"], "better than none");
+        for _ in 0..3 {
+            app.active[1].mark_failed(20_000);
+        }
+        assert_eq!(chosen(21_000), ["one", "two"], "all are suspect");
+        app.active[0].mark_well();
+        assert_eq!(chosen(21_000), ["one", "one"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod admission;
 mod cold_start;
 mod compress;
 mod control;
+mod failing;
 mod files;
 mod forwarding;
 mod framing;
