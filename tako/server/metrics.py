@@ -3,7 +3,7 @@
 Names, labels and buckets of the first ten are the specification's; the others are tako-server's own.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -12,7 +12,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from tako.host_agent.coldstarts import ColdStarts, StartFault
 from tako.host_agent.views import AppView
-from tako.model.control import LATENCY_BOUNDS, AppMetrics, Histogram
+from tako.model.control import LATENCY_BOUNDS, Histogram
 from tako.model.distribution import Distribution
 from tako.model.kinds import InstanceState
 from tako.model.names import DeploymentId
@@ -38,103 +38,86 @@ class HostMeasured:
 
 def families(server: str, seen: HostMeasured) -> list[Metric]:
     """Return every family; each sample carries the label `server` first."""
-    found = [*_requests(seen.proxy), *_cold_starts(seen.cold_starts), *_instances(seen.views), *_own(seen), *_process()]
-    for family in found:
+    found = [
+        *_requests(server, seen.proxy),
+        *_cold_starts(server, seen.cold_starts),
+        *_instances(server, seen.views),
+        *_own(server, seen),
+    ]
+    for family in _process():
         family.samples = [sample._replace(labels={"server": server, **sample.labels}) for sample in family.samples]
+        found.append(family)
     return found
 
 
-def _requests(measured: Measured) -> Iterator[Metric]:
+def _requests(server: str, measured: Measured) -> Iterator[Metric]:
     apps, failures = measured.metrics.apps, measured.metrics.tls_failures
-    requests = CounterMetricFamily(
-        "tako_http_requests", "Total proxied requests, by class of status.", labels=["app", "status"]
-    )
-    active = GaugeMetricFamily("tako_http_active_connections", "Proxied requests in progress.", labels=["app"])
+    requests = _counter("tako_http_requests", "Total proxied requests, by class of status.", "app", "status")
+    active = _gauge("tako_http_active_connections", "Proxied requests in progress.", "app")
     for app in apps:
         for status, count in app.statuses.items():
-            requests.add_metric([app.app, status], count)
-        active.add_metric([app.app], app.active)
-    tls = CounterMetricFamily(
-        "tako_tls_handshake_failures", "TLS handshakes that found no certificate but the default.", labels=["reason"]
-    )
-    tls.add_metric(["no_sni"], failures.no_sni)
-    tls.add_metric(["cert_missing"], failures.cert_missing)
-    yield requests
-    yield _latency("tako_http_request_duration_seconds", "Proxied requests from end to end.", apps, "duration")
-    yield _latency(
+            requests.add_metric([server, app.app, status], count)
+        active.add_metric([server, app.app], app.active)
+    tls = _counter("tako_tls_handshake_failures", "TLS handshakes that found no certificate but the default.", "reason")
+    tls.add_metric([server, "no_sni"], failures.no_sni)
+    tls.add_metric([server, "cert_missing"], failures.cert_missing)
+    durations = _histogram("tako_http_request_duration_seconds", "Proxied requests from end to end.", "app")
+    upstream = _histogram(
         "tako_upstream_request_duration_seconds",
         "From sending a request to an instance to the head of its response.",
-        apps,
-        "upstream",
+        "app",
     )
-    yield active
-    yield tls
-
-
-def _latency(name: str, text: str, apps: Iterable[AppMetrics], of: str) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=["app"])
     for app in apps:
-        histogram: Histogram = getattr(app, of)
-        _add(family, [app.app], LATENCY_BOUNDS, histogram.counts, histogram.sum_us / 1e6)
-    return family
+        _add_latency(durations, [server, app.app], app.duration)
+        _add_latency(upstream, [server, app.app], app.upstream)
+    yield from (requests, durations, upstream, active, tls)
 
 
-def _cold_starts(starts: Mapping[DeploymentId, ColdStarts]) -> Iterator[Metric]:
-    total = CounterMetricFamily("tako_cold_starts", "Starts of an instance because a request waited.", labels=["app"])
-    duration = HistogramMetricFamily(
-        "tako_cold_start_duration_seconds", "Duration of those starts, failed ones too.", labels=["app"]
-    )
-    failures = CounterMetricFamily("tako_cold_start_failures", "Those that failed.", labels=["app", "reason"])
+def _cold_starts(server: str, starts: Mapping[DeploymentId, ColdStarts]) -> Iterator[Metric]:
+    total = _counter("tako_cold_starts", "Starts of an instance because a request waited.", "app")
+    duration = _histogram("tako_cold_start_duration_seconds", "Duration of those starts, failed ones too.", "app")
+    failures = _counter("tako_cold_start_failures", "Those that failed.", "app", "reason")
     for app, counted in starts.items():
-        total.add_metric([str(app)], counted.begun)
-        _add_distribution(duration, [str(app)], counted.durations)
+        total.add_metric([server, str(app)], counted.begun)
+        _add(duration, [server, str(app)], counted.durations)
         for reason in START_FAULTS:
-            failures.add_metric([str(app), reason], counted.failures[reason])
+            failures.add_metric([server, str(app), reason], counted.failures[reason])
     yield from (total, duration, failures)
 
 
-def _instances(views: Mapping[DeploymentId, AppView]) -> Iterator[Metric]:
-    health = GaugeMetricFamily("tako_instance_health", "1: healthy, 0: not.", labels=["app", "instance"])
-    running = GaugeMetricFamily("tako_instances_running", "Processes of the app that exist.", labels=["app"])
+def _instances(server: str, views: Mapping[DeploymentId, AppView]) -> Iterator[Metric]:
+    health = _gauge("tako_instance_health", "1: healthy, 0: not.", "app", "instance")
+    running = _gauge("tako_instances_running", "Processes of the app that exist.", "app")
     for app, view in views.items():
-        running.add_metric([str(app)], len(view.instances))
+        running.add_metric([server, str(app)], len(view.instances))
         for one in view.instances:
-            health.add_metric([str(app), one.id], 1 if one.state is InstanceState.HEALTHY else 0)
+            health.add_metric([server, str(app), one.id], 1 if one.state is InstanceState.HEALTHY else 0)
     yield from (health, running)
 
 
-def _own(seen: HostMeasured) -> Iterator[Metric]:
-    yield GaugeMetricFamily(
+def _own(server: str, seen: HostMeasured) -> Iterator[Metric]:
+    answers = _gauge(
         "tako_proxy_scrape_ok",
         "1: tako-proxyd was asked for this scrape; 0: it did not answer, and its counts are those it said last.",
-        value=int(seen.proxy.is_fresh),
     )
-    yield GaugeMetricFamily("tako_proxy_connections", "Connections of clients, idle ones too.", value=seen.connections)
-    yield CounterMetricFamily(
-        "tako_proxy_restarts", "Times tako-proxyd was started again after it ended.", value=seen.proxy_restarts
-    )
-    passes = CounterMetricFamily(
-        "tako_reconciles", "Passes of the reconcilers, by how they ended.", labels=["reconciler", "result"]
-    )
+    answers.add_metric([server], int(seen.proxy.is_fresh))
+    connections = _gauge("tako_proxy_connections", "Connections of clients, idle ones too.")
+    connections.add_metric([server], seen.connections)
+    restarts = _counter("tako_proxy_restarts", "Times tako-proxyd was started again after it ended.")
+    restarts.add_metric([server], seen.proxy_restarts)
+    passes = _counter("tako_reconciles", "Passes of the reconcilers, by how they ended.", "reconciler", "result")
     for (reconciler, result), count in seen.passes.items():
-        passes.add_metric([reconciler, result], count)
-    durations = HistogramMetricFamily(
-        "tako_reconcile_duration_seconds", "Duration of those passes.", labels=["reconciler"]
-    )
+        passes.add_metric([server, reconciler, result], count)
+    durations = _histogram("tako_reconcile_duration_seconds", "Duration of those passes.", "reconciler")
     for reconciler, distribution in seen.pass_durations.items():
-        _add_distribution(durations, [reconciler], distribution)
-    requests = CounterMetricFamily(
-        "tako_api_requests", "Requests to the resource API, watches once they end.", labels=["method", "code"]
-    )
+        _add(durations, [server, reconciler], distribution)
+    requests = _counter("tako_api_requests", "Requests to the resource API, watches once they end.", "method", "code")
     for (method, code), count in seen.api_requests.items():
-        requests.add_metric([method, str(code)], count)
-    yield from (passes, durations, requests)
+        requests.add_metric([server, method, str(code)], count)
+    lag = _histogram("tako_event_loop_lag_seconds", "How late tako-server's event loop comes to a timer.")
     if seen.loop_lag is not None:
-        lag = HistogramMetricFamily(
-            "tako_event_loop_lag_seconds", "How late tako-server's event loop comes to a timer.", labels=[]
-        )
-        _add_distribution(lag, [], seen.loop_lag)
-        yield lag
+        _add(lag, [server], seen.loop_lag)
+    yield from (answers, connections, restarts, passes, durations, requests, lag)
 
 
 def _process() -> Iterator[Metric]:
@@ -143,20 +126,26 @@ def _process() -> Iterator[Metric]:
     return iter(ProcessCollector(registry=CollectorRegistry()).collect())
 
 
-def _add_distribution(family: HistogramMetricFamily, labels: list[str], seen: Distribution) -> None:
-    _add(family, labels, seen.bounds, seen.counts, seen.sum_seconds)
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, labels=["server", *labels])
 
 
-def _add(
-    family: HistogramMetricFamily,
-    labels: list[str],
-    bounds: Iterable[float],
-    counts: Iterable[int],
-    sum_seconds: float,
-) -> None:
+def _gauge(name: str, text: str, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=["server", *labels])
+
+
+def _histogram(name: str, text: str, *labels: str) -> HistogramMetricFamily:
+    return HistogramMetricFamily(name, text, labels=["server", *labels])
+
+
+def _add_latency(family: HistogramMetricFamily, labels: list[str], seen: Histogram) -> None:
+    _add(family, labels, Distribution(LATENCY_BOUNDS, list(seen.counts), seen.sum_us / 1e6))
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], seen: Distribution) -> None:
     buckets: list[tuple[str, float]] = []
     reached = 0
-    for bound, count in zip((*map(str, bounds), "+Inf"), counts, strict=True):
+    for bound, count in zip((*map(str, seen.bounds), "+Inf"), seen.counts, strict=True):
         reached += count
         buckets.append((bound, reached))
-    family.add_metric(labels, buckets, sum_seconds)
+    family.add_metric(labels, buckets, seen.sum_seconds)

@@ -1,5 +1,7 @@
 """What Prometheus is told of this host: gathers it from every part when it is asked for."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
@@ -61,8 +63,8 @@ class Monitor:
         declared = doc["spec"].get("serverName") if doc else None
         return declared or settings.config.server_name or settings.server_name
 
-    async def observe(self) -> list[Metric]:
-        """Return every metric as it is now."""
+    async def observe(self) -> Callable[[], list[Metric]]:
+        """Look at everything now; what is returned makes metrics of it, in any thread."""
         host = self._host
         proxy = host.proxy
         measured = await proxy.measure() if proxy else Measured(NOTHING, is_fresh=False)
@@ -74,9 +76,9 @@ class Monitor:
             proxy_restarts=proxy.seen.restarts if proxy else 0,
             views={app: views.get(app) or AppView(app) for app in sorted({*declared, *views}, key=str)},
             cold_starts=host.agent.cold_starts(),
-            passes=self.passes.results,
-            pass_durations=self.passes.durations,
-            api_requests=host.api.requests,
+            passes=dict(self.passes.results),
+            pass_durations=dict(self.passes.durations),
+            api_requests=dict(host.api.requests),
             loop_lag=self._lag.seen,
         )
-        return families(await self.server_name(), seen)
+        return partial(families, await self.server_name(), seen)

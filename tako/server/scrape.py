@@ -15,11 +15,13 @@ log = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
 
+Observe = Callable[[], Awaitable[Callable[[], Iterable[Metric]]]]
+
 
 class MetricsEndpoint:
-    """Serves what `observe` returns; `fault` says for a person why it does not, or is empty."""
+    """Serves what `observe` leads to; `fault` says for a person why it does not, or is empty."""
 
-    def __init__(self, port: int, observe: Callable[[], Awaitable[Iterable[Metric]]]) -> None:
+    def __init__(self, port: int, observe: Observe) -> None:
         self.fault = ""
         self._wanted_port = port
         self.port: int | None = None
@@ -56,12 +58,12 @@ class MetricsEndpoint:
             self._runner = None
 
     async def _answer(self, request: web.Request) -> web.Response:
-        families = await self._observe()
+        families = await self._observe()  # on the loop; what it returns is called beside it
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         is_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
 
         def render() -> bytes:
-            text: bytes = encode(_Collected(families))
+            text: bytes = encode(_Collected(families()))
             return gzip.compress(text, compresslevel=4) if is_gzip else text
 
         # Beside the event loop: with hundreds of apps it takes longer than a request that wakes one may wait.

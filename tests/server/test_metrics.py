@@ -3,11 +3,12 @@
 import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
 import pytest
+from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from tako.model.control import Metrics
@@ -90,12 +91,12 @@ def test_every_sample_says_which_server_it_is_of() -> None:
 
 
 async def test_a_port_that_is_taken_is_told_and_served_when_it_is_free() -> None:
-    async def nothing() -> list[object]:
-        return []
+    async def nothing() -> Callable[[], list[Metric]]:
+        return list
 
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        endpoint = MetricsEndpoint(port, nothing)  # type: ignore[arg-type]
+        endpoint = MetricsEndpoint(port, nothing)
         await endpoint.open()
         assert str(port) in endpoint.fault and "--metrics-port" in endpoint.fault
         assert endpoint.port is None
