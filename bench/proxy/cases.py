@@ -6,6 +6,7 @@ from enum import StrEnum
 
 # Beside two for each connection, a proxy has a few descriptors of its own.
 SPARE_FILES = 400
+MOST_RAMP_SECONDS = 60.0
 
 
 class Generator(StrEnum):
@@ -43,9 +44,14 @@ class Case:
         return self.generator == Generator.WRK and self.connections >= 1000
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether it is looked for that all have connected: the others are few, or are not to stay connected."""
+        return self.generator == Generator.WRK and not self.is_whole
+
+    @property
     def ramp_seconds(self) -> float:
-        """How long connecting takes, before the figures are of requests alone."""
-        return 1.0 + self.connections / 900
+        """How long connecting may take; a machine that is slower has other work."""
+        return MOST_RAMP_SECONDS if self.is_awaited else 1.0 + self.connections / 500
 
 
 def cases(most: int) -> list[Case]:

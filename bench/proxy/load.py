@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+import signal
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -60,8 +61,11 @@ class Load:
         self._log.unlink(missing_ok=True)
 
     def finish(self) -> Seen:
-        """Wait for their end; raises `NotUnderstood`."""
+        """Wait for their end, or end what would go on; raises `NotUnderstood`."""
         for generator in self._generators:
+            if self._case.is_awaited:
+                # wrk then says what it has seen so far.
+                generator.process.send_signal(signal.SIGINT)
             generator.process.wait(timeout=self._seconds + 60)
         outputs = [each.log.read_text(errors="replace") for each in self._generators]
         return understand(self._case, outputs, self._log, time.monotonic() - self._began)

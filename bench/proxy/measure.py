@@ -34,7 +34,7 @@ def run(side: Side, case: Case, window_seconds: float) -> Sample:
         probe = stack.enter_context(Probe(side.setting.port)) if case.is_probed else None
         load = stack.enter_context(Load(side, case, window_seconds + TAIL_SECONDS))
         began = _Moment.of(side) if case.is_whole else None
-        pause(side, case.ramp_seconds)
+        _await_connections(side, case)
         began = began or _Moment.of(side)
         if probe:
             probe.begin()
@@ -73,6 +73,17 @@ def _check(side: Side, case: Case) -> None:
     expected = sides.FILES.get(case.path)
     if expected is not None and len(body) != expected:
         raise NotUnderstood(f"{case.path} is not the file")
+
+
+def _await_connections(side: Side, case: Case) -> None:
+    if not case.is_awaited:
+        return pause(side, case.ramp_seconds)
+    end = time.monotonic() + case.ramp_seconds
+    while time.monotonic() < end:
+        pause(side, 1.0)
+        if observe.asking(side.setting.port) >= case.connections:
+            return None
+    raise NotUnderstood(f"not all have connected after {case.ramp_seconds} s")
 
 
 def pause(side: Side, seconds: float) -> None:

@@ -13,6 +13,7 @@ PROGRAMS = {
     "h2load": "nghttp2-client",
     "openssl": "openssl",
     "cc": "gcc",
+    "ss": "iproute2",
 }
 # Where Debian has daemons; not on every user's path.
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
