@@ -257,7 +257,9 @@ pub async fn serve(
                 Err(_) => return,
             };
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                return http2::serve(Origin::new(worker, peer, true), stream).await;
+                let origin = Origin::new(worker, peer, true);
+                // Boxed: connections of HTTP/1.1 do not carry its state.
+                return Box::pin(http2::serve(origin, stream)).await;
             }
             Stream::Tls(stream)
         }
