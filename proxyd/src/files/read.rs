@@ -8,8 +8,8 @@ use rustix::io::{self, Errno, ReadWriteFlags};
 
 use super::Patience;
 
-/// Files up to this size are read whole when they are found.
-pub const SMALL: u64 = 64 * 1024;
+/// Files up to this size are read whole when they are found, and shared by all who are being sent them.
+pub const SMALL: u64 = 128 * 1024;
 /// What is read of larger ones at a time: two TLS records, and what a slow client makes us keep.
 pub const PIECE: usize = 32 * 1024;
 

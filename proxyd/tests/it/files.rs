@@ -6,6 +6,7 @@ use tako_proxyd::control::messages::Table;
 
 use crate::support::client::{Client, Reply};
 use crate::support::eventually;
+use crate::support::http2;
 use crate::support::proxy::{APP, HOST, Place, Proxy, active, route};
 use crate::support::server::Server;
 use crate::support::upstream::Upstream;
@@ -393,4 +394,27 @@ fn a_file_that_becomes_shorter_while_it_is_sent_is_cut_off() {
     file.set_len(0).unwrap();
     let (rest, _) = client.rest();
     assert!(rest.len() < large.len());
+}
+
+#[test]
+fn http2_gets_the_same_files() {
+    let large = large();
+    let (proxy, _, upstream) = serve(&[("a.txt", b"file"), ("large.bin", &large)]);
+    http2::run(async {
+        let (mut client, _) = http2::connect(&proxy).await;
+        let small = http2::exchange(&mut client, http2::get("/a.txt"))
+            .await
+            .unwrap();
+        assert_eq!(small.text(), "file");
+        assert_eq!(small.headers["etag"], "\"4-1000000000\"");
+        let whole = http2::exchange(&mut client, http2::get("/large.bin"))
+            .await
+            .unwrap();
+        assert!(whole.body == large);
+        let climbing = http2::exchange(&mut client, http2::get("/..%2fa.txt"))
+            .await
+            .unwrap();
+        assert_eq!(climbing.status, 400);
+    });
+    assert_eq!(upstream.requests(), 0);
 }
