@@ -25,6 +25,10 @@ impl Control {
         while !self.workers.have_ended() && Instant::now() < due {
             sleep(LOOK_EVERY).await;
         }
+        if link.channel.is_none() {
+            // On its way to be made again, maybe; a tako-server that is away is not waited for.
+            let _ = timeout(LINK_WAIT, self.connect(link)).await;
+        }
         link.say(&self.metrics());
         if let Some(channel) = &mut link.channel {
             // Whether it was sent or not: there is nobody to say it to again.

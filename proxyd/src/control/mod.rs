@@ -147,7 +147,7 @@ impl Control {
         Ok(())
     }
 
-    async fn connect(&mut self, link: &mut Link) {
+    pub async fn connect(&mut self, link: &mut Link) {
         let Some(path) = &self.path else { return };
         let names = self.listeners.iter().map(|listener| listener.name.clone());
         let hello = Up::Hello {

@@ -125,6 +125,23 @@ fn counts_live_through_a_change_of_table_and_are_told_at_the_end() {
 }
 
 #[test]
+fn a_proxy_that_somebody_else_ends_tells_its_counts_in_the_conversation_it_has_by_then() {
+    let upstream = moody();
+    let place = Place::new();
+    let server = Server::bind(&place.control());
+    let table = place.table(1, vec![active("one", upstream.addr)]);
+    let mut proxy = place.serve(&table);
+    let (mut session, _) = server.accept();
+    session.welcome(&[]);
+    proxy.client().get(HOST, "/");
+    proxy.process.terminate();
+    let (mut session, _) = server.accept();
+    let (last, _) = session.until(metrics);
+    assert_eq!(statuses(&last), [1, 0, 0, 0]);
+    assert!(proxy.process.exit().success());
+}
+
+#[test]
 fn handshakes_without_a_certificate_of_their_own_are_counted() {
     let upstream = moody();
     let (proxy, mut session) = measured(&upstream);
