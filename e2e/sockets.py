@@ -116,7 +116,8 @@ class Stayers:
                 try:
                     talker = await self._session.ws_connect("/ws")
                 except (aiohttp.ClientError, OSError) as error:
-                    return self._fail("open", error)
+                    self._fail("open", error)
+                    return
             self.talk.opened += 1
             self._sockets.append(talker)
             if await self._says_back(talker):

@@ -1,4 +1,4 @@
-"""An upstream on aiohttp, outside of any server of ours: answers who it is, counts a body, and echoes WebSocket messages.
+"""An upstream on aiohttp, outside of any server of ours: says who it is, counts a body, echoes WebSocket messages.
 
 `echo.py NAME` prints its port. It pings its WebSockets, and closes one that does not answer.
 """
