@@ -31,7 +31,7 @@ is `bench/proxy/upstream.c`, two system calls a request; the configurations are 
 In each round all proxies are measured, in shuffled order. "× nginx" is the median of the ratios within a round, which
 says more than the rates where a machine's speed changes from minute to minute; CPU per request (user and system, from
 /proc) is the steadiest figure. Both are of the time after all have connected; so is p99, with 1,000 connections or more
-that of 32 further ones. Errors are failed connections, requests without an answer within 20 s and answers other than
+that of 32 further ones. Errors are failed connections, requests without an answer within 60 s and answers other than
 2xx. Memory is under this load, shared pages counted once (PSS).
 """
 

@@ -42,12 +42,12 @@ class Probe:
         for thread in self._threads:
             thread.start()
 
-    def end(self) -> tuple[float, int]:
-        """Return the 99th percentile in milliseconds, and the number of errors."""
+    def end(self) -> tuple[float | None, int]:
+        """Return the 99th percentile in milliseconds, if anything was answered, and the number of errors."""
         self._is_over.set()
         for thread in self._threads:
             thread.join(timeout=30)
-        return percentile(self._taken, 0.99) * 1000, self._errors
+        return (percentile(self._taken, 0.99) * 1000 if self._taken else None), self._errors
 
     def _ask(self, connection: Connection) -> None:
         while not self._is_over.is_set():
