@@ -15,6 +15,8 @@ enum Place {
     /// Before the first digit of a size.
     SizeStart,
     Size,
+    /// Spaces after a size, which a sender may leave before an extension or the end of the line.
+    SizeSpace,
     Extension,
     SizeNewline,
     Data,
@@ -112,8 +114,9 @@ impl Decoder {
                 self.left = self.left << 4 | digit;
                 Place::Size
             }
-            (Place::Size | Place::Extension, b'\r') => Place::SizeNewline,
-            (Place::Size, b';' | b' ' | b'\t')
+            (Place::Size | Place::SizeSpace | Place::Extension, b'\r') => Place::SizeNewline,
+            (Place::Size | Place::SizeSpace, b' ' | b'\t') => Place::SizeSpace,
+            (Place::Size | Place::SizeSpace, b';')
             | (Place::Extension, b'\t' | b' '..=b'~' | 0x80..) => Place::Extension,
             (Place::SizeNewline, b'\n') if self.left == 0 => Place::Trailers,
             (Place::SizeNewline, b'\n') => Place::Data,
@@ -256,6 +259,8 @@ mod tests {
         for (case, coded) in [
             ("no size", "\r\nabc"),
             ("a sign", "+3\r\nabc\r\n"),
+            ("a word after the size", "3 a\r\nabc\r\n"),
+            ("two sizes", "3 3\r\nabc\r\n"),
             ("a prefix", "0x3\r\nabc\r\n"),
             ("a space before", " 3\r\nabc\r\n"),
             ("a bare newline after the size", "3\nabc\r\n"),

@@ -16,6 +16,7 @@ mod http2;
 mod http2_abuse;
 mod http2_bodies;
 mod limits;
+mod malformed;
 mod metrics;
 mod never_stops;
 mod proxy_protocol;

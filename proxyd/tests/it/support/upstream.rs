@@ -180,14 +180,15 @@ fn serve(
 fn read_head(connection: &mut Connection) -> io::Result<String> {
     let mut head = String::new();
     loop {
-        let mut line = String::new();
-        if connection.stream.read_line(&mut line)? == 0 {
+        // Values may be other bytes than text.
+        let mut line = Vec::new();
+        if connection.stream.read_until(b'\n', &mut line)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if line == "\r\n" {
+        if line == b"\r\n" {
             return Ok(head.replace("\r\n", "\n"));
         }
-        head.push_str(&line);
+        head.push_str(&String::from_utf8_lossy(&line));
     }
 }
 
