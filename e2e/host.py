@@ -50,6 +50,7 @@ class Host:
         self.http_port, self.https_port, self.api_port = free_ports(3)
         self._isolation = isolation
         self._server: subprocess.Popen[bytes] | None = None
+        self.server_command = [str(BIN / "tako-server")]
         self.environment = {
             "PATH": f"{BIN}:{os.environ['PATH']}",
             "HOME": str(root),
@@ -76,7 +77,7 @@ class Host:
 
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start tako-server and return at once."""
-        argv = [str(BIN / "tako-server"), "--data-dir", str(self.data_dir), "--isolation", self._isolation]
+        argv = [*self.server_command, "--data-dir", str(self.data_dir), "--isolation", self._isolation]
         argv += ["--http-port", str(self.http_port), "--https-port", str(self.https_port)]
         argv += ["--api-port", str(self.api_port), "--metrics-port", "0"]
         with self.log_path.open("ab") as log:

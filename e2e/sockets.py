@@ -43,16 +43,18 @@ class Talk:
 class Stayers:
     """WebSockets to `/ws` of a host, each saying something every `pause_seconds`, and slow uploads beside them."""
 
-    def __init__(self, port: int, host: str, *, uploads: int = 0, pause_seconds: float = 2.0) -> None:
+    def __init__(self, port: int, host: str, *, uploads: int = 0, pause_seconds: float = 5.0) -> None:
         self.talk = Talk()
         self._port, self._host = port, host
         self._uploads, self._pause = uploads, pause_seconds
         self._sockets: list[aiohttp.ClientWebSocketResponse] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_ending = False
+        self._answered = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stayers")
         self._session: aiohttp.ClientSession
+        self._connector: aiohttp.TCPConnector
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -70,10 +72,9 @@ class Stayers:
         self._do(self._open(count))
 
     def answering(self) -> int:
-        """Say something on every WebSocket and return how many answered it."""
-        before = self.talk.messages
+        """End the talks and uploads, say something on every WebSocket, and return how many answer it."""
         self._do(self._hear())
-        return self.talk.messages - before
+        return self._answered
 
     def wait_for_uploads(self, more: int, timeout_seconds: float = 60.0) -> None:
         wanted, deadline = self.talk.uploads + more, time.monotonic() + timeout_seconds
@@ -85,8 +86,8 @@ class Stayers:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _begin(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0, ssl=tls_context(), resolver=Loopback())
-        self._session = aiohttp.ClientSession(f"https://{self._host}:{self._port}", connector=connector)
+        self._connector = aiohttp.TCPConnector(limit=0, ssl=tls_context(), resolver=Loopback())
+        self._session = aiohttp.ClientSession(f"https://{self._host}:{self._port}", connector=self._connector)
         for _ in range(self._uploads):
             self._start(self._upload_over_and_over())
 
@@ -95,7 +96,8 @@ class Stayers:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(talker.close() for talker in self._sockets))
+        # Aborted, as by visitors who close their laptops: what matters has been heard.
+        await self._connector.close(abort_ssl=True)
         await self._session.close()
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
@@ -120,27 +122,33 @@ class Stayers:
                     return
             self.talk.opened += 1
             self._sockets.append(talker)
-            if await self._says_back(talker):
+            if await self._exchange(talker):
                 self._start(self._talk(talker))
 
         await asyncio.gather(*(one() for _ in range(count)))
 
     async def _talk(self, talker: aiohttp.ClientWebSocketResponse) -> None:
         # Spread over the pause, so that they do not all speak at once.
-        await asyncio.sleep(random.random() * self._pause)
-        while await self._says_back(talker):
-            await asyncio.sleep(self._pause)
+        pause_seconds = random.random() * self._pause
+        while not self._is_ending and await self._is_quiet(talker, pause_seconds) and await self._exchange(talker):
+            pause_seconds = self._pause
 
     async def _hear(self) -> None:
-        talking = list(self._tasks)
-        for task in talking:
-            task.cancel()
-        await asyncio.gather(*talking, return_exceptions=True)
-        await asyncio.gather(*(self._says_back(talker) for talker in self._sockets))
+        self._is_ending = True
+        await asyncio.gather(*self._tasks)
+        self._answered = sum(await asyncio.gather(*(self._exchange(talker) for talker in self._sockets)))
 
-    async def _says_back(self, talker: aiohttp.ClientWebSocketResponse) -> bool:
-        """Cancelled between two messages only: an answer belongs to what was said before it."""
-        return await asyncio.shield(self._loop.create_task(self._exchange(talker)))
+    async def _is_quiet(self, talker: aiohttp.ClientWebSocketResponse, seconds: float) -> bool:
+        """Listen, so that pings are answered; nothing else is to come."""
+        try:
+            heard = await talker.receive(timeout=seconds)
+        except TimeoutError:
+            return True
+        except (aiohttp.ClientError, OSError) as error:
+            self._fail("websocket", error)
+            return False
+        self._fail("websocket", (heard, talker.close_code, talker.exception()))
+        return False
 
     async def _exchange(self, talker: aiohttp.ClientWebSocketResponse) -> bool:
         said = str(random.random())

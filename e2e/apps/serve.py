@@ -4,6 +4,8 @@ Starts in some 20 ms, so that what a test waits for is Tako. Its environment say
 MODE is one of serve, exit, hang, wrong-port, unwell, silent, slow-boot.
 """
 
+import base64
+import hashlib
 import json
 import os
 import signal
@@ -11,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from typing import BinaryIO
 
 MODE = os.environ.get("MODE", "serve")
 APP = os.environ["TAKO_APP_NAME"].split("/")[0]
@@ -64,6 +67,22 @@ def answer(method: str, target: str, headers: dict[str, str], body: bytes) -> tu
     return 200, json.dumps(said).encode(), ""
 
 
+def echo_frames(peer: socket.socket, stream: BinaryIO, key: str) -> None:
+    """A WebSocket that sends back whatever frame of up to 125 bytes it gets, pings as pongs (RFC 6455)."""
+    digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+    accept = base64.b64encode(digest).decode()
+    head = f"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    peer.sendall(head.encode())
+    while first := stream.read(1):
+        length = stream.read(1)[0] & 0x7F
+        mask, masked = stream.read(4), stream.read(length)
+        content = bytes(byte ^ mask[at % 4] for at, byte in enumerate(masked))
+        opcode = first[0] & 0x0F
+        peer.sendall(bytes([0x80 | (0xA if opcode == 0x9 else opcode), length]) + content)
+        if opcode == 0x8:
+            return
+
+
 def serve_connection(peer: socket.socket) -> None:
     """Keep-alive until the peer closes or asks for it."""
     peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -74,6 +93,9 @@ def serve_connection(peer: socket.socket) -> None:
             while (line := stream.readline()) not in (b"\r\n", b""):
                 name, _, value = line.decode("latin-1").partition(":")
                 headers[name.lower()] = value.strip()
+            if headers.get("upgrade", "").lower() == "websocket":
+                echo_frames(peer, stream, headers["sec-websocket-key"])
+                return
             body = stream.read(int(headers.get("content-length", 0)))
             code, content, extra = answer(method, target, headers, body)
             last = headers.get("connection", "").lower() == "close"

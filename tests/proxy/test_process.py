@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from tako.proxy.process import (
     find_binary,
     generation_on_disk,
 )
-from tako.proxy.record import Recorded, find_recorded, start_ticks, write_record
+from tako.proxy.record import Recorded, find_recorded, write_record
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ async def test_a_record_finds_the_processes_that_it_is_of_and_no_other(paths: Pr
     write_record(paths, ours, [older])
     assert find_recorded(paths) == Recorded((os.getpid(), (1, 2, 3)), (os.getppid(),))
     # The pid was given to a process that started at another time.
-    paths.record.write_text(paths.record.read_text().replace(str(start_ticks(os.getpid())), "1"))
+    paths.record.write_text(json.dumps(json.loads(paths.record.read_text()) | {"start_ticks": 1}))
     assert find_recorded(paths) == Recorded(None, (os.getppid(),))
 
 
