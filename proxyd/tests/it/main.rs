@@ -9,6 +9,7 @@ mod compress;
 mod control;
 mod failing;
 mod files;
+mod files_kept;
 mod forwarding;
 mod framing;
 mod h2spec;

@@ -1,6 +1,7 @@
 //! What the tests put around the proxy: clients, instances, and tako-server's end of the control socket.
 
 pub mod client;
+pub mod files;
 pub mod http2;
 pub mod proxy;
 pub mod records;
