@@ -25,5 +25,6 @@ mod services;
 mod source_ip;
 mod spool;
 mod support;
+mod timeouts;
 mod tls;
 mod upgrades;
