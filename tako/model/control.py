@@ -14,7 +14,7 @@ Golden files in ``tests/golden/control`` are read by the Python and by the Rust 
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter
 
 PROTOCOL = 0
 
@@ -89,6 +89,27 @@ class Services(Message):
     paths: tuple[str, ...]
 
 
+class Timeouts(Message):
+    """How long the proxy waits for others, in milliseconds; each is late by up to a quarter of a second."""
+
+    # For the PROXY header, for the TLS handshake, and for HTTP/2's preface.
+    handshake_ms: PositiveInt = 30_000
+    # From the first byte of a request's head to its last; then 408.
+    head_ms: PositiveInt = 30_000
+    # Between two pieces of a request's body; then 408.
+    body_ms: PositiveInt = 30_000
+    # Between two requests.
+    idle_ms: PositiveInt = 75_000
+    # A client that takes nothing for so long is gone.
+    send_ms: PositiveInt = 60_000
+    # For an instance to take a connection.
+    connect_ms: PositiveInt = 5_000
+    # An instance that takes nothing for so long is broken; 504.
+    upstream_send_ms: PositiveInt = 30_000
+    # An instance that has the whole request and says nothing for so long is too slow; 504.
+    upstream_read_ms: PositiveInt = 60_000
+
+
 class Policies(Message):
     """What holds for every request."""
 
@@ -102,6 +123,7 @@ class Policies(Message):
     # Peers whose CF-Connecting-IP is believed.
     cloudflare_cidrs: tuple[str, ...] = ()
     services: Services | None = None
+    timeouts: Timeouts = Timeouts()
 
 
 class Table(Message):

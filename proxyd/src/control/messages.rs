@@ -85,6 +85,45 @@ pub struct Services {
     pub paths: Vec<String>,
 }
 
+/// How long the proxy waits for others, in milliseconds; each is late by up to a quarter of a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Timeouts {
+    /// For the PROXY header, for the TLS handshake, and for HTTP/2's preface.
+    pub handshake_ms: u64,
+    /// From the first byte of a request's head to its last; then 408.
+    pub head_ms: u64,
+    /// Between two pieces of a request's body; then 408.
+    pub body_ms: u64,
+    /// Between two requests.
+    pub idle_ms: u64,
+    /// A client that takes nothing for so long is gone.
+    pub send_ms: u64,
+    /// For an instance to take a connection.
+    pub connect_ms: u64,
+    /// An instance that takes nothing for so long is broken; 504.
+    pub upstream_send_ms: u64,
+    /// An instance that has the whole request and says nothing for so long is too slow; 504.
+    pub upstream_read_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            // Thousands that connect at once, after a failure elsewhere say, wait for each other's: with 10 s, the last of
+            // 9,800 on two cores were closed.
+            handshake_ms: 30_000,
+            head_ms: 30_000,
+            body_ms: 30_000,
+            idle_ms: 75_000,
+            send_ms: 60_000,
+            connect_ms: 5_000,
+            upstream_send_ms: 30_000,
+            upstream_read_ms: 60_000,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policies {
     #[serde(default = "defaults::https_port")]
@@ -101,6 +140,8 @@ pub struct Policies {
     pub cloudflare_cidrs: Vec<String>,
     #[serde(default)]
     pub services: Option<Services>,
+    #[serde(default)]
+    pub timeouts: Timeouts,
 }
 
 impl Default for Policies {
@@ -113,6 +154,7 @@ impl Default for Policies {
             proxy_protocol: false,
             cloudflare_cidrs: Vec::new(),
             services: None,
+            timeouts: Timeouts::default(),
         }
     }
 }

@@ -24,14 +24,6 @@ use crate::record::{self, Record};
 use crate::worker::clock::now_ms;
 use crate::worker::{Connected, Worker};
 
-/// Thousands that connect at once, after a failure elsewhere say, wait for each other's handshakes: with 10 s, the last of
-/// 9,800 on two cores were closed.
-pub const HANDSHAKE_MS: u64 = 30_000;
-/// From the first byte of a head to its last.
-const HEAD_MS: u64 = 30_000;
-pub const IDLE_MS: u64 = 75_000;
-/// A client that takes nothing for so long is gone.
-pub const WRITE_MS: u64 = 60_000;
 /// How long a client may go on sending what nobody reads, so that it gets to read the answer.
 pub const LINGER_MS: u64 = 2_000;
 
@@ -79,7 +71,9 @@ impl Client {
 
     async fn send(&self, pieces: [&[u8]; 3]) -> Result<(), Fault> {
         let writing = self.wire.write_all(pieces);
-        match self.origin.worker.timers.within(WRITE_MS, writing).await {
+        let worker = &self.origin.worker;
+        let send_ms = worker.timeouts().send_ms;
+        match worker.timers.within(send_ms, writing).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Fault::ClientGone),
         }
@@ -248,7 +242,11 @@ pub async fn serve(
         Scheme::Https => {
             // Boxed: its state is large, and is not needed once the connection stands.
             let handshake = Box::pin(worker.tls.accept(stream));
-            let stream = match worker.timers.within(HANDSHAKE_MS, handshake).await {
+            let stream = match worker
+                .timers
+                .within(worker.timeouts().handshake_ms, handshake)
+                .await
+            {
                 Ok(Ok(stream)) => Box::new(stream),
                 Ok(Err(error)) => {
                     log::debug!("handshake with {peer}: {error}");
@@ -279,7 +277,8 @@ async fn serve_requests(client: &Client) {
     let timers = &client.origin.worker.timers;
     loop {
         if client.wire.is_empty() {
-            let first_bytes = timers.idle(IDLE_MS, client.wire.fill());
+            let idle_ms = client.origin.worker.timeouts().idle_ms;
+            let first_bytes = timers.idle(idle_ms, client.wire.fill());
             if !matches!(first_bytes.await, Ok(Ok(1..))) {
                 // A proper end; nobody minds when it does not arrive.
                 let _ = timers.within(LINGER_MS, client.wire.shutdown()).await;
@@ -301,7 +300,7 @@ async fn serve_requests(client: &Client) {
 
 async fn serve_request(client: &Client) -> After {
     let timers = &client.origin.worker.timers;
-    let due_ms = now_ms() + HEAD_MS;
+    let due_ms = now_ms() + client.origin.worker.timeouts().head_ms;
     loop {
         match next_plan(client) {
             Ok(Some(Plan::Forward(forward))) => return run(client, *forward).await,

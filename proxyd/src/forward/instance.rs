@@ -17,7 +17,6 @@ use crate::table::{Address, App, EndpointState, InFlight, Permit};
 use crate::worker::clock::now_ms;
 use crate::worker::{Event, Worker};
 
-const CONNECT_MS: u64 = 5_000;
 /// A request that cannot be sent twice takes only a connection that was used a moment ago: servers close idle ones after
 /// 5 s or more, and a close that crosses the request loses it.
 const FRESH_MS: u64 = 1_000;
@@ -211,10 +210,11 @@ async fn connect(origin: &Origin, endpoint: &EndpointState) -> Result<Wire, Stri
             Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
         }
     };
-    match origin.worker.timers.within(CONNECT_MS, connecting).await {
+    let connect_ms = origin.worker.timeouts().connect_ms;
+    match origin.worker.timers.within(connect_ms, connecting).await {
         Ok(Ok(stream)) => Ok(Wire::new(origin.worker.clone(), stream)),
         Ok(Err(error)) => Err(std::io::Error::to_string(&error)),
-        Err(_) => Err(format!("no connection within {CONNECT_MS} ms")),
+        Err(_) => Err(format!("no connection within {connect_ms} ms")),
     }
 }
 

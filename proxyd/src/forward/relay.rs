@@ -13,9 +13,6 @@ use crate::http1::response::{self, Delimiter};
 use crate::http1::{Parsed, Response, header_room};
 use crate::worker::buffers::Buffer;
 
-/// An instance that says nothing for so long, once it has the whole request, is too slow.
-const READ_MS: u64 = 60_000;
-
 /// What came of a response.
 pub enum Relayed {
     Whole {
@@ -238,9 +235,10 @@ impl<D: Downstream> Pipe<'_, D> {
 
     /// Receives more from the instance; false at its end.
     pub async fn receive(&self) -> Result<bool, Fault> {
-        let timers = &self.client.origin().worker.timers;
+        let worker = &self.client.origin().worker;
         loop {
-            match timers.within(READ_MS, self.fill()).await {
+            let read_ms = worker.timeouts().upstream_read_ms;
+            match worker.timers.within(read_ms, self.fill()).await {
                 Ok(filled) => return filled,
                 // While the request is still being sent, it is the client that takes its time.
                 Err(_) if !self.progress.sent.get() => {}

@@ -1,6 +1,6 @@
 //! Sending a request to an instance: the head, whoever sent it, and the body of an HTTP/1.1 client.
 
-use super::client::{Client, WRITE_MS};
+use super::client::Client;
 use super::exchange::Progress;
 use super::fault::Fault;
 use super::origin::Origin;
@@ -10,16 +10,14 @@ use crate::http1::Body;
 use crate::http1::chunked::{self, Decoder, Step};
 use crate::http1::request::MAX_BODY;
 
-/// A client that sends nothing of its body for so long is answered 408.
-pub const READ_MS: u64 = 30_000;
-/// An instance that takes nothing for so long is broken.
-const UPSTREAM_WRITE_MS: u64 = 30_000;
-
 /// Sends a request's head.
 pub async fn send_head(origin: &Origin, upstream: &Wire, forward: &Forward) -> Result<(), Fault> {
     let writing = upstream.write_some(&forward.head);
     let timers = &origin.worker.timers;
-    match timers.within(UPSTREAM_WRITE_MS, writing).await {
+    match timers
+        .within(origin.worker.timeouts().upstream_send_ms, writing)
+        .await
+    {
         Ok(Ok(count @ 1..)) if count == forward.head.len() => Ok(()),
         Ok(Ok(count @ 1..)) => write(origin, upstream, [&forward.head[count..], &[], &[]]).await,
         Ok(_) => Err(Fault::Unsent),
@@ -36,7 +34,8 @@ pub async fn send(
 ) -> Result<(), Fault> {
     if forward.expects_continue && client.wire.is_empty() && !progress.answered.get() {
         let go_on = client.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n");
-        let written = client.origin.worker.timers.within(WRITE_MS, go_on).await;
+        let worker = &client.origin.worker;
+        let written = worker.timers.within(worker.timeouts().send_ms, go_on).await;
         written
             .map_err(|_| Fault::ClientGone)?
             .map_err(|_| Fault::ClientGone)?;
@@ -120,7 +119,10 @@ async fn receive(client: &Client) -> Result<(), Fault> {
         return Ok(());
     }
     let timers = &client.origin.worker.timers;
-    match timers.within(READ_MS, client.wire.fill()).await {
+    match timers
+        .within(client.origin.worker.timeouts().body_ms, client.wire.fill())
+        .await
+    {
         Ok(Ok(1..)) => Ok(()),
         Ok(_) => Err(Fault::ClientGone),
         Err(_) => Err(Fault::ClientSlow),
@@ -131,7 +133,10 @@ async fn receive(client: &Client) -> Result<(), Fault> {
 pub async fn write(origin: &Origin, upstream: &Wire, pieces: [&[u8]; 3]) -> Result<(), Fault> {
     let writing = upstream.write_all(pieces);
     let timers = &origin.worker.timers;
-    match timers.within(UPSTREAM_WRITE_MS, writing).await {
+    match timers
+        .within(origin.worker.timeouts().upstream_send_ms, writing)
+        .await
+    {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(Fault::UpstreamSilent),
         Err(_) => Err(Fault::UpstreamSlow),

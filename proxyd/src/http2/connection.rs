@@ -14,7 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::limits::{self, TAKEN_BACK};
 use super::link::Link;
 use super::stream;
-use crate::forward::client::{HANDSHAKE_MS, IDLE_MS, LINGER_MS, WRITE_MS};
+use crate::forward::client::LINGER_MS;
 use crate::forward::origin::Origin;
 use crate::worker::clock::now_ms;
 
@@ -107,7 +107,12 @@ async fn greet(origin: &Origin, link: &Link) -> Option<Connection<Link, Bytes>> 
         let _ = link.poll_send(context);
         shaken
     });
-    match origin.worker.timers.within(HANDSHAKE_MS, shaking).await {
+    let worker = &origin.worker;
+    match worker
+        .timers
+        .within(worker.timeouts().handshake_ms, shaking)
+        .await
+    {
         Ok(Ok(connection)) => Some(connection),
         Ok(Err(error)) => {
             log::debug!("{}: {error}", origin.peer);
@@ -158,13 +163,18 @@ impl Serving {
 
     /// When something has to happen, or to be looked at again.
     fn due_ms(&self) -> u64 {
+        let timeouts = self.session.origin.worker.timeouts();
         if let Some(since_ms) = self.link.blocked_since_ms() {
-            return since_ms + WRITE_MS;
+            return since_ms + timeouts.send_ms;
         }
         if self.session.open.get() > 0 {
-            return now_ms() + WRITE_MS;
+            return now_ms() + timeouts.send_ms;
         }
-        let idle_ms = if self.is_going { GOING_MS } else { IDLE_MS };
+        let idle_ms = if self.is_going {
+            GOING_MS
+        } else {
+            timeouts.idle_ms
+        };
         self.session.idle_since_ms.get() + idle_ms
     }
 

@@ -14,13 +14,12 @@ use super::connection::Session;
 use super::request::{self, Unfit};
 use super::response;
 use crate::forward::answer::Answer;
-use crate::forward::client::WRITE_MS;
 use crate::forward::downstream::{Downstream, Framing, Head, push_field};
 use crate::forward::exchange::{self, Outcome, Progress};
 use crate::forward::fault::Fault;
 use crate::forward::origin::Origin;
 use crate::forward::plan::{Forward, Plan, plan};
-use crate::forward::upload::{self, READ_MS};
+use crate::forward::upload;
 use crate::forward::wire::Wire;
 use crate::http1::request::MAX_BODY;
 use crate::http1::{Body, chunked};
@@ -126,9 +125,10 @@ impl Stream {
                 }
             }
         });
-        let timers = &self.session.origin.worker.timers;
-        timers
-            .within(WRITE_MS, waiting)
+        let worker = &self.session.origin.worker;
+        worker
+            .timers
+            .within(worker.timeouts().send_ms, waiting)
             .await
             .unwrap_or(Err(Fault::ClientGone))
     }
@@ -143,8 +143,12 @@ impl Stream {
     /// Receives a piece of the body; none is its end.
     async fn receive(&self) -> Result<Option<Bytes>, Fault> {
         let receiving = poll_fn(|context| self.body.borrow_mut().poll_data(context));
-        let timers = &self.session.origin.worker.timers;
-        match timers.within(READ_MS, receiving).await {
+        let worker = &self.session.origin.worker;
+        match worker
+            .timers
+            .within(worker.timeouts().body_ms, receiving)
+            .await
+        {
             Ok(Some(Ok(data))) => Ok(Some(data)),
             Ok(Some(Err(_))) => Err(Fault::ClientGone),
             Ok(None) => Ok(None),
@@ -182,8 +186,11 @@ impl Stream {
     /// The trailers as lines of HTTP/1.1, with the empty one.
     async fn trailers(&self) -> Result<Vec<u8>, Fault> {
         let receiving = poll_fn(|context| self.body.borrow_mut().poll_trailers(context));
-        let timers = &self.session.origin.worker.timers;
-        let received = timers.within(READ_MS, receiving).await;
+        let worker = &self.session.origin.worker;
+        let received = worker
+            .timers
+            .within(worker.timeouts().body_ms, receiving)
+            .await;
         let fields = received
             .map_err(|_| Fault::ClientSlow)?
             .map_err(|_| Fault::ClientGone)?;

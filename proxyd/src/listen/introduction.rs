@@ -10,9 +10,6 @@ use tokio::net::TcpStream;
 use super::proxy_header::{self, Malformed, Start};
 use crate::worker::Worker;
 
-/// A proxy sends the header as soon as it is connected.
-const HEADER_MS: u64 = 10_000;
-
 /// The address that a connection is to be taken as coming from; none when it has to be closed.
 ///
 /// A trusted peer that sends no header is taken for itself: load balancers check our health without one.
@@ -26,7 +23,7 @@ pub async fn introduced(worker: &Worker, stream: &TcpStream, peer: IpAddr) -> Op
     }
     let received = worker
         .timers
-        .within(HEADER_MS, receive(worker, stream))
+        .within(worker.timeouts().handshake_ms, receive(worker, stream))
         .await;
     match received {
         Ok(Ok(source)) => Some(source.unwrap_or(peer)),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::ranges::Ranges;
-use crate::control::messages::Policies;
+use crate::control::messages::{Policies, Timeouts};
 
 pub struct Policy {
     pub https_port: u16,
@@ -13,6 +13,7 @@ pub struct Policy {
     /// Lower case.
     pub client_ip_headers: Vec<String>,
     pub proxy_protocol: bool,
+    pub timeouts: Timeouts,
 }
 
 impl Default for Policy {
@@ -25,12 +26,28 @@ impl Default for Policy {
             cloudflare: Ranges::default(),
             client_ip_headers: Vec::new(),
             proxy_protocol: false,
+            timeouts: defaults.timeouts,
         }
     }
 }
 
 impl Policy {
     pub fn compile(wanted: &Policies) -> Result<Self, String> {
+        let Timeouts {
+            handshake_ms,
+            head_ms,
+            body_ms,
+            idle_ms,
+            send_ms,
+            connect_ms,
+            upstream_send_ms,
+            upstream_read_ms,
+        } = wanted.timeouts;
+        let client_side = [handshake_ms, head_ms, body_ms, idle_ms, send_ms];
+        let upstream_side = [connect_ms, upstream_send_ms, upstream_read_ms];
+        if client_side.contains(&0) || upstream_side.contains(&0) {
+            return Err("a time-out of 0 ms would let nothing happen".to_owned());
+        }
         let headers = wanted.client_ip_headers.iter();
         Ok(Self {
             https_port: wanted.https_port,
@@ -39,6 +56,7 @@ impl Policy {
             cloudflare: Ranges::parse(&wanted.cloudflare_cidrs)?,
             client_ip_headers: headers.map(|name| name.to_ascii_lowercase()).collect(),
             proxy_protocol: wanted.proxy_protocol,
+            timeouts: wanted.timeouts,
         })
     }
 

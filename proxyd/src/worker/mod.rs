@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
-use crate::control::messages::StartFailure;
+use crate::control::messages::{StartFailure, Timeouts};
 use crate::files;
 use crate::forward::pool::Pool;
 use crate::listen::{self, Listener};
@@ -92,6 +92,11 @@ impl Worker {
     /// The app's entry as it is in the current table.
     pub fn app(&self, name: &str) -> Option<Arc<App>> {
         self.table.borrow().apps.get(name).cloned()
+    }
+
+    /// How long to wait for others, by the current table.
+    pub fn timeouts(&self) -> Timeouts {
+        self.table.borrow().policy.timeouts
     }
 
     /// Looks at the time as a Date field has it.

@@ -26,5 +26,6 @@ mod services;
 mod source_ip;
 mod spool;
 mod support;
+mod timeouts;
 mod tls;
 mod upgrades;

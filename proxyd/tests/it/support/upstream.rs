@@ -34,7 +34,11 @@ pub struct Connection {
 impl Connection {
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         // The proxy may be gone already in tests where it is killed.
-        let _ = self.stream.get_mut().write_all(bytes.as_ref());
+        let _ = self.try_send(bytes);
+    }
+
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_ref())
     }
 
     pub fn ok(&mut self, body: &str) {
