@@ -13,6 +13,9 @@ use crate::http1::response::{self, Delimiter};
 use crate::http1::{Parsed, Response, header_room};
 use crate::worker::buffers::Buffer;
 
+/// A response has a few interim ones before it at most; each starts the wait for the next anew.
+const MAX_INTERIM: usize = 100;
+
 /// What came of a response.
 pub enum Relayed {
     Whole {
@@ -53,7 +56,7 @@ pub async fn relay<D: Downstream>(
         forward,
         progress,
     };
-    loop {
+    for _ in 0..MAX_INTERIM {
         let begun = pipe.receive_head().await?;
         match begun.head.status {
             101 if !forward.upgrades => {
@@ -72,6 +75,7 @@ pub async fn relay<D: Downstream>(
             _ => return pipe.pass(begun).await,
         }
     }
+    Err(Fault::UpstreamBroken("interim responses without end"))
 }
 
 impl<D: Downstream> Pipe<'_, D> {

@@ -13,6 +13,7 @@ mod files_kept;
 mod forwarding;
 mod framing;
 mod h2spec;
+mod hostile;
 mod http2;
 mod http2_abuse;
 mod http2_bodies;
