@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tako_proxyd::forward::upstream_head;
+use tako_proxyd::forward::write_head;
 use tako_proxyd::http1::chunked::{self, Decoder, Step};
 use tako_proxyd::http1::{Body, Parsed, header_room, request};
 use tako_proxyd_fuzz::read;
@@ -54,7 +54,7 @@ fn send_on(bytes: &[u8], size: usize) {
         return;
     };
     let mut sent = Vec::new();
-    let id = upstream_head(&request, "an-id", IP, None, &mut sent);
+    let id = write_head(&request, "an-id", IP, None, &mut sent);
     assert!(!sent[id].is_empty());
     let head_size = sent.len();
     let Some(body) = send_body(request.body, &bytes[size..], &mut sent) else {

@@ -20,9 +20,10 @@ pub mod pool;
 mod relay;
 mod tunnel;
 pub(crate) mod upload;
+mod upstream_head;
 mod waiting;
 pub(crate) mod wire;
 
 pub use client::serve;
 /// For the fuzz targets, which hold what is sent to an instance to another parser.
-pub use plan::write_head as upstream_head;
+pub use upstream_head::write_head;
