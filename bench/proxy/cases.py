@@ -57,17 +57,17 @@ class Case:
 def cases(most: int) -> list[Case]:
     """Return all cases; `most` is the number of connections that the limits permit."""
     return [
-        Case("64", "64 connections", 64, rounds=5, is_quick=True),
-        Case("1000", "1,000 connections", 1000, rounds=5, is_quick=True),
+        Case("64", "64 connections", 64, rounds=4, is_quick=True),
+        Case("1000", "1,000 connections", 1000, rounds=4, is_quick=True),
         Case("5000", "5,000 connections", 5000),
         Case("most", f"{most:,} connections", most, rounds=2),
         Case("h2", "HTTP/2: 64 connections with 10 streams each", 64, Generator.H2LOAD, streams=10, is_quick=True),
-        Case("h2-1000", "HTTP/2: 1,000 connections with a stream each", 1000, Generator.H2LOAD),
+        Case("h2-1000", "HTTP/2: 1,000 connections with a stream each", 1000, Generator.H2LOAD, rounds=2),
         Case("large", "Bodies of 100 KiB from the application, 64 connections", 64, path="/large", is_quick=True),
         Case("file", "A static file of 1 KiB, 64 connections", 64, path="/files/small.txt", is_quick=True),
-        Case("file-large", "A static file of 100 KiB, 64 connections", 64, path="/files/large.bin"),
+        Case("file-large", "A static file of 100 KiB, 64 connections", 64, path="/files/large.bin", rounds=2),
         Case("handshakes", "TLS: full handshakes, 16 clients", 16, Generator.S_TIME, is_quick=True),
-        Case("resumed", "TLS: a resumed session and one request, 64 clients", 64, Generator.WRK_RECONNECTING),
+        Case("resumed", "TLS: a resumed session and one request, 64 clients", 64, Generator.WRK_RECONNECTING, rounds=2),
     ]
 
 
