@@ -10,13 +10,14 @@ export DATA_DIR HTTP_PORT HTTPS_PORT API_PORT METRICS_PORT
 
 PYTHON := .venv/bin/python
 
-.PHONY: help demo stop test check lint test-rust test-sdks test-python e2e bench bench-proxy fuzz setup clean
+.PHONY: help demo stop test check lint test-rust test-sdks test-python e2e soak bench bench-proxy fuzz setup clean
 
 help:
 	@echo "make demo    build everything, start a server with its data in $(DATA_DIR), run the examples"
 	@echo "make stop    stop the demo's server, its proxy and its applications"
 	@echo "make test    formatting, types, layers and every test but e2e"
 	@echo "make e2e     kill things under load, on real servers"
+	@echo "make soak    a million requests, and what they leave in memory"
 	@echo "make bench   measure, and write docs/benchmarks.md"
 	@echo "make bench-proxy   measure tako-proxyd beside nginx, HAProxy and Caddy"
 	@echo "make fuzz    look for bytes that break tako-proxyd, FUZZ_SECONDS for each target"
@@ -55,6 +56,10 @@ test-python: setup
 
 e2e: setup
 	$(PYTHON) -m pytest e2e -rs
+
+# A million requests of every kind: what they leave behind in memory.
+soak:
+	cd proxyd && TAKO_SOAK_REQUESTS=1000000 cargo test --release --locked memory_does_not -- --nocapture
 
 bench: setup
 	$(PYTHON) -m bench

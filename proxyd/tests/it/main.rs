@@ -19,6 +19,7 @@ mod http2_abuse;
 mod http2_bodies;
 mod limits;
 mod malformed;
+mod memory;
 mod metrics;
 mod never_stops;
 mod proxy_protocol;
