@@ -30,20 +30,23 @@ class Finishing:
 
     def dismiss(self, member: Member, drain_seconds: float | None) -> None:
         """Have it end with its last connection, or after so long."""
+        self._tell(member, drain_seconds)
+        unlimited = [one for one in self._members.finishing() if not one.has_deadline]
+        for oldest in unlimited[: max(0, len(unlimited) - MAX_FINISHING)]:
+            log.warning("proxy %d is the oldest of too many that finish; its connections are cut", oldest.process.pid)
+            self._tell(oldest, LAST_DRAIN_SECONDS)
+
+    def expect(self, member: Member) -> None:
+        """A proxy that has no connection to us; without one for long it is of no use."""
+        self._timers.after(RECONNECT_TIMEOUT_SECONDS, lambda: self._kill_if_lost(member))
+
+    def _tell(self, member: Member, drain_seconds: float | None) -> None:
         member.is_finishing = True
         drain_ms = None if drain_seconds is None else int(drain_seconds * 1000)
         self._members.tell(member, Shutdown(drain_ms=drain_ms))
         if drain_seconds is not None:
             member.has_deadline = True
             self._timers.after(drain_seconds + EXIT_GRACE_SECONDS, member.process.kill)
-        unlimited = [one for one in self._members.finishing() if not one.has_deadline]
-        for oldest in unlimited[: max(0, len(unlimited) - MAX_FINISHING)]:
-            log.warning("proxy %d is the oldest of too many that finish; its connections are cut", oldest.process.pid)
-            self.dismiss(oldest, LAST_DRAIN_SECONDS)
-
-    def expect(self, member: Member) -> None:
-        """A proxy that has no connection to us; without one for long it is of no use."""
-        self._timers.after(RECONNECT_TIMEOUT_SECONDS, lambda: self._kill_if_lost(member))
 
     def _kill_if_lost(self, member: Member) -> None:
         # It serves a table that nobody can change any more; a new one is better than that.

@@ -101,10 +101,10 @@ impl Client {
     }
 
     async fn linger(&self) {
-        if self.wire.shutdown().await.is_err() {
-            return;
-        }
         let rest = async {
+            if self.wire.shutdown().await.is_err() {
+                return;
+            }
             loop {
                 self.wire.consume(usize::MAX);
                 if !matches!(self.wire.fill().await, Ok(1..)) {
@@ -324,10 +324,10 @@ async fn serve_request(client: &Client) -> After {
 async fn run(client: &Client, forward: Forward) -> After {
     match exchange::run(client, forward).await {
         Outcome::Answered { taken } => client.after(taken),
-        Outcome::Switched(held, record) => {
+        Outcome::Switched(held, record_and_place) => {
             if let Ok(upstream) = held.wire() {
                 tunnel::run(client, upstream).await;
-                record.ended(record::Outcome::Ok);
+                record_and_place.0.ended(record::Outcome::Ok);
             }
             After::Abort
         }

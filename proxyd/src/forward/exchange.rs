@@ -15,6 +15,7 @@ use super::relay::{self, Relayed};
 use super::upload;
 use crate::http1::Body;
 use crate::record::{self, Record};
+use crate::worker::clients::Active;
 
 /// Where an exchange is, as seen by both of its directions.
 #[derive(Default)]
@@ -30,7 +31,8 @@ pub enum Outcome<'w> {
     /// A whole response was sent; the request was taken whole, or its body is still to come.
     Answered { taken: bool },
     /// The instance agreed to another protocol, and the client was told.
-    Switched(Held<'w>, Box<Record>),
+    /// Its record and its place in the client's limit are held as long as the tunnel is.
+    Switched(Held<'w>, Box<(Record, Active)>),
     /// A response was cut off, or nobody was there to be answered.
     Aborted,
 }
@@ -63,7 +65,9 @@ pub async fn run<D: Downstream>(client: &D, forward: Forward) -> Outcome<'_> {
             forward.record.ended(record::Outcome::Ok);
             Outcome::Answered { taken }
         }
-        Ok(Attempted::Switched(held)) => Outcome::Switched(held, Box::new(forward.record)),
+        Ok(Attempted::Switched(held)) => {
+            Outcome::Switched(held, Box::new((forward.record, forward.active)))
+        }
         Err(fault) => fail(client, &forward, &progress, fault).await,
     };
     client.origin().worker.buffers.give_scratch(forward.head);

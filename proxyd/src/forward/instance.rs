@@ -148,7 +148,12 @@ pub async fn hold<'w, D: Downstream>(
         };
         let mut held = Held::begin(worker, endpoint);
         held.permit.clone_from(&search.permit);
-        match take_or_connect(client.origin(), endpoint, max_idle_ms, &mut held).await {
+        let connected = tokio::select! {
+            biased;
+            connected = take_or_connect(client.origin(), endpoint, max_idle_ms, &mut held) => connected,
+            () = client.gone() => return Err(Fault::ClientGone),
+        };
+        match connected {
             Ok(wire) => {
                 forward.record.at_instance(&endpoint.instance);
                 return Ok(held.with(wire));
@@ -156,6 +161,10 @@ pub async fn hold<'w, D: Downstream>(
             Err(error) => report_refused(worker, endpoint, error),
         }
         drop(held);
+        // Instances that let a connect hang take longer each than they are passed over: there would be always one to try.
+        if now_ms() >= search.due_ms {
+            return Err(waiting::timed_out(&app));
+        }
         // The table may have changed while connecting.
         app = current(worker, &app)?;
     }

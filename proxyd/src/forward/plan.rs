@@ -33,7 +33,7 @@ pub struct Forward {
     /// The route's pattern, when the app's public files are looked through before the app is asked.
     pub public: Option<Arc<str>>,
     /// Held for the client's limit.
-    pub _active: Active,
+    pub active: Active,
 }
 
 impl Forward {
@@ -172,7 +172,7 @@ impl Asked<'_> {
             upgrades: request.upgrade.is_some(),
             record,
             public: has_files.then(|| route.pattern.clone()),
-            _active: active,
+            active,
         }))
     }
 

@@ -43,7 +43,11 @@ async fn copy(worker: &Worker, from: &Wire, to: &Wire) {
     loop {
         if from.is_empty() && !matches!(from.fill().await, Ok(1..)) {
             // The other side may still have something to say.
-            let _ = to.shutdown().await;
+            let shutdown = to.shutdown();
+            let _ = worker
+                .timers
+                .within(worker.timeouts().send_ms, shutdown)
+                .await;
             return;
         }
         let Some(buffer) = from.take() else { continue };

@@ -78,7 +78,7 @@ pub async fn wait<D: Downstream>(
     }
 }
 
-fn timed_out(app: &App) -> Fault {
+pub fn timed_out(app: &App) -> Fault {
     // Instances that are there but cannot be reached are a bad gateway; none at all is a start that took too long.
     Fault::NoInstance(if app.active.is_empty() {
         NoInstance::StartTimeout

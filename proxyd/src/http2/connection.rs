@@ -194,7 +194,13 @@ impl Serving {
             Poll::Ready(None) => return Poll::Ready(None),
             Poll::Pending => {}
         }
-        match self.link.poll_send(context) {
+        let was_blocked = self.link.blocked_since_ms().is_some();
+        let sent = self.link.poll_send(context);
+        if was_blocked || self.link.blocked_since_ms().is_some() {
+            // The last response's task has ended, and its end is still on its way to a client that takes it slowly.
+            self.session.idle_since_ms.set(now_ms());
+        }
+        match sent {
             Poll::Ready(Err(_)) => Poll::Ready(None),
             _ => Poll::Pending,
         }
