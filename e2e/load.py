@@ -56,7 +56,8 @@ class Report:
     begun: float = field(default_factory=time.monotonic)
 
     def refused(self) -> list[Failure]:
-        return [failure for failure in self.failures if failure.phase == "connect"]
+        """Return those for whom nobody listened; one that was accepted and cut off was not refused."""
+        return [failure for failure in self.failures if "ConnectionRefusedError" in failure.detail]
 
     def explain(self) -> str:
         lines = [f"{self.requests} requests, {self.connections} connections, {len(self.failures)} failed"]

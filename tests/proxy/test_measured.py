@@ -52,12 +52,8 @@ def test_an_app_that_is_gone_is_not_counted_for_ever() -> None:
 
 # --- through the control socket ---------------------------------------------------------------------------------
 
-
-@pytest.fixture
-def binary(binary: Path) -> Path:
-    if binary.name == "tako-proxyd" and "target" in binary.parts:
-        pytest.skip("what the real one counts is looked at in test_traffic")
-    return binary
+# What the real one counts is looked at in test_traffic.
+on_the_fake = pytest.mark.parametrize("binary", ["fake"], indirect=True)
 
 
 @pytest.fixture
@@ -80,6 +76,7 @@ async def answers(proxy: Proxy) -> int:
     return (await proxy.measure()).metrics.apps[0].statuses["4xx"]
 
 
+@on_the_fake
 async def test_a_proxy_is_asked_what_it_counted(proxy: Proxy) -> None:
     visit(proxy, 3)
     measured = await proxy.measure()
@@ -89,6 +86,7 @@ async def test_a_proxy_is_asked_what_it_counted(proxy: Proxy) -> None:
     assert measured.metrics.tls_failures.no_sni == 1
 
 
+@on_the_fake
 async def test_counts_go_on_when_the_proxy_is_replaced(proxy: Proxy) -> None:
     total = 0
     for _ in range(3):
@@ -102,6 +100,7 @@ async def test_counts_go_on_when_the_proxy_is_replaced(proxy: Proxy) -> None:
         assert await answers(proxy) == total
 
 
+@on_the_fake
 async def test_a_killed_proxy_has_counted_what_it_said_last(proxy: Proxy) -> None:
     visit(proxy, 2)
     assert await answers(proxy) == 2
@@ -112,6 +111,7 @@ async def test_a_killed_proxy_has_counted_what_it_said_last(proxy: Proxy) -> Non
     assert await answers(proxy) == 3
 
 
+@on_the_fake
 async def test_a_proxy_that_does_not_answer_is_counted_as_it_was(proxy: Proxy, directory: Path) -> None:
     visit(proxy, 2)
     assert await answers(proxy) == 2
@@ -122,6 +122,7 @@ async def test_a_proxy_that_does_not_answer_is_counted_as_it_was(proxy: Proxy, d
     assert measured.metrics.apps[0].statuses["4xx"] == 2
 
 
+@on_the_fake
 async def test_nothing_is_counted_where_no_proxy_runs(proxy: Proxy) -> None:
     await proxy.stop(drain_seconds=0.1)
     assert not (await proxy.measure()).is_fresh
