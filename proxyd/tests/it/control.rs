@@ -6,7 +6,7 @@ use tako_proxyd::control::messages::{Down, Up};
 
 use crate::support::client::Client;
 use crate::support::eventually;
-use crate::support::proxy::{APP, HOST, Place, active, app, draining};
+use crate::support::proxy::{APP, HOST, Place, Proxy, active, app, draining};
 use crate::support::server::Server;
 use crate::support::upstream::{Then, Upstream};
 
@@ -271,12 +271,7 @@ fn the_table_on_disk_is_enough_to_serve() {
 #[test]
 fn counts_are_told_of_each_instance() {
     let upstream = Upstream::named("one");
-    let place = Place::new();
-    let server = Server::bind(&place.control());
-    let table = place.table(1, vec![active("one", upstream.addr)]);
-    let proxy = place.serve(&table);
-    let (mut session, _) = server.accept();
-    session.welcome(&[]);
+    let (proxy, mut session) = Proxy::led(&upstream);
     let mut client = proxy.client();
     for _ in 0..7 {
         client.get(HOST, "/");

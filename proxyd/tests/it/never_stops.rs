@@ -194,12 +194,7 @@ fn a_replaced_proxy_stays_for_its_websocket_and_tells_the_next_server_so() {
 #[test]
 fn a_proxy_that_finishes_without_a_deadline_can_be_given_one() {
     let upstream = Upstream::websocket();
-    let place = Place::new();
-    let server = Server::bind(&place.control());
-    let table = place.table(1, vec![active("one", upstream.addr)]);
-    let mut proxy = place.serve(&table);
-    let (mut session, _) = server.accept();
-    session.welcome(&[]);
+    let (mut proxy, mut session) = Proxy::led(&upstream);
     let mut client = proxy.client();
     client.send(UPGRADE);
     assert_eq!(client.reply().status, 101);
@@ -291,12 +286,7 @@ fn what_does_not_finish_is_cut_off_when_the_time_is_over() {
         let _ = std::io::copy(&mut connection.stream, &mut std::io::sink());
         Then::Close
     });
-    let place = Place::new();
-    let server = Server::bind(&place.control());
-    let table = place.table(1, vec![active("one", upstream.addr)]);
-    let mut proxy = place.serve(&table);
-    let (mut session, _) = server.accept();
-    session.welcome(&[]);
+    let (mut proxy, mut session) = Proxy::led(&upstream);
     let mut client = proxy.client();
     client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
     eventually("the request is there", || upstream.requests() == 1);

@@ -1,10 +1,7 @@
-use std::io::Read;
-
 use tako_proxyd::control::messages::Up;
 
-use crate::support::proxy::{Place, Proxy, active};
-use crate::support::server::Server;
-use crate::support::upstream::{Then, Upstream};
+use crate::support::proxy::Proxy;
+use crate::support::upstream::Upstream;
 
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n";
@@ -16,14 +13,7 @@ fn echo() -> Upstream {
         connection.send(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello",
         );
-        let mut piece = [0; 1000];
-        loop {
-            let count = connection.stream.read(&mut piece)?;
-            if count == 0 {
-                return Ok(Then::Close);
-            }
-            connection.send(&piece[..count]);
-        }
+        connection.echo()
     })
 }
 
@@ -49,12 +39,7 @@ fn an_upgraded_connection_is_a_tunnel() {
 #[test]
 fn an_upgrade_counts_as_in_flight_until_it_ends() {
     let upstream = echo();
-    let place = Place::new();
-    let server = Server::bind(&place.control());
-    let table = place.table(1, vec![active("one", upstream.addr)]);
-    let proxy = place.serve(&table);
-    let (mut session, _) = server.accept();
-    session.welcome(&[]);
+    let (proxy, mut session) = Proxy::led(&upstream);
     let mut client = proxy.client();
     client.send(UPGRADE);
     assert_eq!(client.reply().status, 101);

@@ -13,6 +13,7 @@ use tako_proxyd::control::messages::{
 
 use super::client::Client;
 use super::eventually;
+use super::server::{Server, Session};
 use super::upstream::Upstream;
 
 pub const APP: &str = "a/production";
@@ -220,6 +221,17 @@ impl Proxy {
         let place = Place::new();
         let table = place.table(1, vec![active("one", upstream.addr)]);
         place.serve(&table)
+    }
+
+    /// As [`Self::before`], with a tako-server to talk to.
+    pub fn led(upstream: &Upstream) -> (Self, Session) {
+        let place = Place::new();
+        let server = Server::bind(&place.control());
+        let table = place.table(1, vec![active("one", upstream.addr)]);
+        let proxy = place.serve(&table);
+        let (mut session, _) = server.accept();
+        session.welcome(&[]);
+        (proxy, session)
     }
 
     pub fn client(&self) -> Client {

@@ -41,6 +41,18 @@ impl Connection {
         self.stream.get_mut().write_all(bytes.as_ref())
     }
 
+    /// Sends back what comes until the end.
+    pub fn echo(&mut self) -> io::Result<Then> {
+        let mut piece = [0; 1000];
+        loop {
+            let count = self.stream.read(&mut piece)?;
+            if count == 0 {
+                return Ok(Then::Close);
+            }
+            self.send(&piece[..count]);
+        }
+    }
+
     pub fn ok(&mut self, body: &str) {
         let length = body.len();
         self.send(format!(
@@ -126,14 +138,7 @@ impl Upstream {
             connection.send(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
             );
-            let mut piece = [0; 1000];
-            loop {
-                let count = connection.stream.read(&mut piece)?;
-                if count == 0 {
-                    return Ok(Then::Close);
-                }
-                connection.send(&piece[..count]);
-            }
+            connection.echo()
         })
     }
 
